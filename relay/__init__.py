@@ -1,0 +1,1 @@
+"""The relay: WebRTC in, WebRTC out."""

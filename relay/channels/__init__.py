@@ -1,0 +1,1 @@
+"""Channels: one continuous Opus stream each, whatever feeds it."""

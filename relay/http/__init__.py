@@ -1,0 +1,1 @@
+"""WHIP, WHEP, pages, metrics and tokens over HTTP."""

@@ -1,0 +1,1 @@
+"""The UDP port, the demultiplexer and the fan-out engine."""
