@@ -1,7 +1,7 @@
 """RTCP: reports, source description, goodbye and NACK, compound or reduced-size (RFC 3550 §6, 4585, 5506).
 
-Layouts of SR, RR and BYE are aiortc's. SDES and NACK are ours, because aiortc's do not wrap sequence numbers
-at 2¹⁶ and do not align SDES chunks. `parse` raises only `MalformedError`; its work is bounded by the datagram.
+Layouts of SR, RR and BYE are aiortc's. SDES and NACK are ours: aiortc's do not wrap sequence numbers at 2¹⁶
+and do not align SDES chunks. `parse` raises only `MalformedError`; its work is bounded by the datagram.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _CNAME = 1
 class ReceptionReport:
     """How one source is received (RFC 3550 §6.4.1).
 
-    `fraction_lost` is in 1/256 since the previous report, `jitter` in timestamp units, `lsr` the middle 32 bits
-    of the last sender report's NTP time, `dlsr` the delay since then in 1/65536 s.
+    `fraction_lost` is in 1/256 since the previous report, `jitter` in timestamp units, `lsr` the middle 32
+    bits of the last sender report's NTP time, `dlsr` the delay since then in 1/65536 s.
     """
 
     ssrc: int
