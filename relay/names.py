@@ -1,0 +1,38 @@
+"""What a channel may be called: its name is a path segment of every URL, a label of metrics and a key of TOML."""
+
+from __future__ import annotations
+
+import re
+
+#: First segments of the relay's own URLs; a channel of that name could not be reached.
+RESERVED_NAMES = frozenset(
+    {
+        "static",
+        "api",
+        "metrics",
+        "healthz",
+        "readyz",
+        "docs",
+        "favicon.ico",
+        "robots.txt",
+        "openapi.json",
+        "auto",  # a setting of [channels] (see relay.config)
+    }
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def is_channel_name(name: str) -> bool:
+    """Whether `name` may name a channel: 1 to 63 of a-z 0-9 . _ - beginning with a letter or digit."""
+    return _NAME.fullmatch(name) is not None and name not in RESERVED_NAMES
+
+
+def checked_channel_name(name: str) -> str:
+    """`name` itself; ValueError with a sentence when it cannot name a channel."""
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is a word of the relay's own addresses; choose another name")
+    if not is_channel_name(name):
+        raise ValueError(
+            f"{name!r} cannot name a channel; use 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"
+        )
+    return name

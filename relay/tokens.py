@@ -1,0 +1,195 @@
+"""Bearer tokens: JSON Web Tokens (RFC 7519) signed HS256 with one secret of this relay.
+
+    {"sub": who, "scope": ["publish" | "listen" | "metrics" | "admin", …], "channels": [name or glob, …],
+     "iat": …, "exp": …, "jti": …}
+
+Every token expires. `admin` stands for all scopes, on the token's channels. Nothing here logs or prints a token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import jwt
+from loacodecs.errors import ConfigurationError, LoaError
+
+Scope = Literal["publish", "listen", "metrics", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+SECRET_BYTES: Final = 32
+#: Longer texts are refused unread; ours are about 300 characters.
+TOKEN_LENGTH_MAX: Final = 4096
+#: How far a token may come from the future, in seconds: clocks of two machines differ.
+CLOCK_LEEWAY: Final = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class TokenError(LoaError):
+    """A token that is not ours, has been altered, is malformed or has expired."""
+
+
+class Secret:
+    """Key bytes that do not show themselves in logs, tracebacks or reprs."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """The bytes themselves."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a verified token allows, and until when (unix seconds)."""
+
+    subject: str
+    scopes: frozenset[str]
+    channels: tuple[str, ...]
+    expires: float
+    id: str
+
+    def allows(self, scope: Scope, channel: str | None = None) -> bool:
+        """Whether the token covers `scope`, and `channel` where the action has one."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            return False
+        return channel is None or any(fnmatchcase(channel, pattern) for pattern in self.channels)
+
+
+class Tokens:
+    """Mints and verifies the tokens of one secret. `clock` gives unix seconds."""
+
+    def __init__(self, secret: Secret, *, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    def mint(self, *, subject: str, scopes: Collection[Scope], channels: Sequence[str], ttl: float) -> str:
+        """A token for `subject` that expires after `ttl` seconds; `channels` are names or globs such as `xa-*`.
+
+        Raises ValueError with a sentence for an empty grant or one that never ends.
+        """
+        if not scopes or not set(scopes) <= set(SCOPES):
+            raise ValueError(f"a token needs a scope: one or more of {', '.join(SCOPES)}")
+        if not channels and set(scopes) != {"metrics"}:
+            raise ValueError("a token needs a channel, by name or glob")
+        if not 1 <= ttl < 100 * 365 * 86400:
+            raise ValueError("a token must expire, between 1s and 100 years from now")
+        now = int(self._clock())
+        claims = {
+            "sub": subject,
+            "scope": sorted(scopes),
+            "channels": list(channels),
+            "iat": now,
+            "exp": now + int(ttl),
+            "jti": secrets.token_urlsafe(9),
+        }
+        return jwt.encode(claims, self._secret.reveal(), algorithm="HS256")
+
+    def verify(self, token: str) -> Grant:
+        """What `token` allows. Raises TokenError with a sentence that tells no more than its bearer may know."""
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise TokenError("the token is too long to be one of this relay's")
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret.reveal(),
+                algorithms=["HS256"],
+                # Times are compared below, against the clock we were given.
+                options={
+                    "require": ["exp", "sub", "scope", "channels"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                    "verify_aud": False,
+                    "verify_iss": False,
+                },
+            )
+        except jwt.InvalidSignatureError:
+            raise TokenError(
+                "the token was not signed by this relay; ask its operator for a new one"
+            ) from None
+        except (jwt.PyJWTError, ValueError, TypeError, UnicodeError):
+            raise TokenError("the token cannot be read; copy the whole of it") from None
+        return self._grant(claims)
+
+    def _grant(self, claims: dict[str, object]) -> Grant:
+        subject, expires = claims["sub"], claims["exp"]
+        scopes, channels = claims["scope"], claims["channels"]
+        if (
+            not isinstance(subject, str)
+            or not isinstance(expires, int)
+            or not isinstance(scopes, list)
+            or not isinstance(channels, list)
+            or not all(isinstance(item, str) for item in (*scopes, *channels))
+        ):
+            raise TokenError("the token's claims are not those of this relay; ask its operator for a new one")
+        now = self._clock()
+        if expires <= now:
+            raise TokenError("the token has expired; ask the relay's operator for a new one")
+        for claim in ("iat", "nbf"):
+            moment = claims.get(claim, 0)
+            if not isinstance(moment, (int, float)) or not moment <= now + CLOCK_LEEWAY:
+                raise TokenError("the token is not valid yet; set the clocks of both machines")
+        return Grant(subject, frozenset(scopes), tuple(channels), float(expires), str(claims.get("jti", "")))
+
+
+def load_secret(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> Secret:
+    """The secret in `path`; made there, readable by its owner only, when the file does not exist.
+
+    Two processes that start together end with the same secret. Raises ConfigurationError with the mend.
+    """
+    try:
+        with suppress(FileExistsError):
+            if not path.exists():
+                _create(path, random(SECRET_BYTES).hex().encode() + b"\n")
+        content = path.read_bytes().strip()
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigurationError(
+            f"the secret for tokens in {path} cannot be used: {error.strerror}"
+        ) from None
+    if len(content) < SECRET_BYTES:
+        raise ConfigurationError(
+            f"the secret for tokens in {path} is shorter than {SECRET_BYTES} bytes; delete the file to have one made"
+        )
+    if mode & 0o007:
+        _log.warning("every user of this machine can read the secret in %s; run chmod 600 on it", path)
+    return Secret(content)
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Write `path` whole or not at all; FileExistsError when somebody else made it first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.link(draft, path)  # unlike rename, never replaces a secret that is there
+    finally:
+        draft.unlink()
