@@ -1,0 +1,123 @@
+"""What arrives from one source: duplicates, loss, level, and what to ask the source for again."""
+
+from __future__ import annotations
+
+from loacodecs import rtcp, rtp
+from loacodecs.nack import NackScheduler
+
+DUPLICATE_WINDOW = 256
+"""Packets behind the newest whose numbers are remembered; older ones are late and dropped."""
+
+REPORT_INTERVAL_S = 1.0
+"""Receiver reports to the source: publish pages derive 'the relay hears you' from them."""
+
+
+class Ingest:
+    """Counts and filters the packets of one RTP source.
+
+    `nack` says whether the source answers retransmission requests (RFC 4585); `level_id` is the id of its audio level
+    extension (RFC 6464) or 0; `capture_id` that of abs-capture-time, used only for sources whose clock is another
+    relay's.
+    """
+
+    def __init__(self, *, nack: bool, level_id: int = 0, capture_id: int = 0, report_ssrc: int = 1) -> None:
+        self.statistics = rtcp.ReceptionStatistics()
+        self.level_dbov: float | None = None
+        self.packets = 0
+        self.octets = 0
+        self.duplicates = 0
+        self.late = 0
+        self.nacks_sent = 0
+        self.ssrc: int | None = None
+        self._level_id = level_id
+        self._capture_id = capture_id
+        self._report_ssrc = report_ssrc
+        self._unwrapper = rtp.SequenceUnwrapper()
+        self._scheduler = NackScheduler() if nack else None
+        self._highest = -1
+        self._seen = 0
+        self._next_report = 0.0
+
+    @property
+    def lost(self) -> int:
+        """Packets the source sent that never came (RFC 3550 §A.3)."""
+        return self.statistics.lost
+
+    def accept(self, packet: rtp.RtpPacket, now: float) -> bool:
+        """Whether to forward `packet`: False for duplicates and for what is too late to matter."""
+        if packet.ssrc != self.ssrc:
+            self._restart(packet.ssrc)
+        extended = self._unwrapper.unwrap(packet.sequence)
+        if not self._is_new(extended):
+            return False
+        self.packets += 1
+        self.octets += len(packet.payload)
+        self.statistics.on_packet(packet.sequence, packet.timestamp, now)
+        if self._scheduler is not None:
+            self._scheduler.on_packet(extended, now)
+        if self._level_id:
+            value = packet.extension_value(self._level_id)
+            level = rtp.audio_level(value) if value is not None else None
+            if level is not None:
+                self.level_dbov = float(level[1])
+        return True
+
+    def captured(self, packet: rtp.RtpPacket) -> float | None:
+        """The capture time the packet itself carries, in unix seconds."""
+        if not self._capture_id:
+            return None
+        value = packet.extension_value(self._capture_id)
+        ntp = rtp.capture_time(value) if value is not None else None
+        return rtp.unix_from_ntp(ntp) if ntp else None
+
+    def due(self, now: float) -> bytes | None:
+        """RTCP to send to the source now: receiver report each second, NACK when something is missing."""
+        if self.ssrc is None:
+            return None
+        packets: list[rtcp.Packet] = []
+        lost = self._scheduler.due(now) if self._scheduler is not None else []
+        if lost or now >= self._next_report:
+            report = self.statistics.report(self.ssrc, now)
+            packets.append(rtcp.ReceiverReport(self._report_ssrc, (report,)))
+        if now >= self._next_report:
+            self._next_report = now + REPORT_INTERVAL_S
+            packets.append(rtcp.SourceDescription(self._report_ssrc, "loa"))
+        if lost:
+            self.nacks_sent += len(lost)
+            numbers = tuple(sequence & 0xFFFF for sequence in lost)
+            packets.append(rtcp.Nack(self._report_ssrc, self.ssrc, numbers))
+        return rtcp.serialize(packets) if packets else None
+
+    def _restart(self, ssrc: int) -> None:
+        self.ssrc = ssrc
+        self._unwrapper = rtp.SequenceUnwrapper()
+        self.statistics = rtcp.ReceptionStatistics()
+        if self._scheduler is not None:
+            self._scheduler = NackScheduler()
+        self._highest = -1
+        self._seen = 0
+
+    def _is_new(self, extended: int) -> bool:
+        if not self._seen:
+            self._highest = extended
+            self._seen = 1
+            return True
+        ahead = extended - self._highest
+        if ahead > 0:
+            self._seen = ((self._seen << min(ahead, DUPLICATE_WINDOW)) | 1) & ((1 << DUPLICATE_WINDOW) - 1)
+            self._highest = extended
+            return True
+        if -ahead >= DUPLICATE_WINDOW:
+            # A source that started afresh is far behind for good; the timeline splices it.
+            if -ahead > 3_000:
+                self._highest = extended
+                self._seen = 1
+                return True
+            self.late += 1
+            return False
+        bit = 1 << -ahead
+        if self._seen & bit:
+            self.duplicates += 1
+            return False
+        self._seen |= bit
+        return True

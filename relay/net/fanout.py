@@ -1,0 +1,295 @@
+"""The fan-out table: one row per listener, and the engine that seals and sends a packet to many rows.
+
+The table is a struct of arrays of fixed capacity: rows never move, so the compiled shards hold on to the arrays. Rows
+are added and removed by the media thread between batches; a batch blocks that thread until all shards are done,
+which is the whole synchronisation there is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loacodecs import srtp
+from relay.net import kernel, native
+
+COLUMNS = (
+    ("session", np.int64),
+    ("rtcp_session", np.int64),
+    ("fd", np.int32),
+    ("address_length", np.int32),
+    ("ssrc", np.uint32),
+    ("payload_type", np.uint8),
+    ("sequence_offset", np.uint16),
+    ("timestamp_offset", np.uint32),
+    ("extension_id", np.uint8),
+    ("packets", np.int64),
+    ("octets", np.int64),
+    ("errors", np.int64),
+)
+"""The columns of the table in the order the kernel takes them."""
+
+SOCKADDR = 28
+"""Octets of the largest socket address used, `sockaddr_in6`."""
+
+SHARD_ROWS = 192
+"""Below this many rows a shard costs more to wake than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a listener brings: SRTP sessions, where it is, and how its stream differs from the channel's.
+
+    `sequence_offset` and `timestamp_offset` are added to the channel's numbers, modulo 2^16 and 2^32.
+    """
+
+    rtp: srtp.Sender
+    rtcp: srtp.Sender
+    fd: int
+    address: bytes
+    ssrc: int
+    payload_type: int
+    sequence_offset: int
+    timestamp_offset: int
+    capture_extension: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet of a channel, before it is anybody's: `capture` is its NTP capture time (Q32.32) or 0."""
+
+    sequence: int
+    timestamp: int
+    payload: bytes
+    marker: bool = False
+    capture: int = 0
+
+
+class Group:
+    """The rows that hear the same packets; order means nothing, removal swaps with the last."""
+
+    __slots__ = ("_position", "count", "rows")
+
+    def __init__(self, capacity: int) -> None:
+        self.rows: npt.NDArray[np.int32] = np.zeros(capacity, np.int32)
+        self.count = 0
+        self._position: dict[int, int] = {}
+
+    def __contains__(self, row: int) -> bool:
+        return row in self._position
+
+    def add(self, row: int) -> None:
+        """Let `row` hear the group's packets from now on."""
+        self.rows[self.count] = row
+        self._position[row] = self.count
+        self.count += 1
+
+    def discard(self, row: int) -> None:
+        """Take `row` out, if it is in."""
+        at = self._position.pop(row, None)
+        if at is None:
+            return
+        self.count -= 1
+        last = int(self.rows[self.count])
+        if last != row:
+            self.rows[at] = last
+            self._position[last] = at
+
+
+class FanoutTable:
+    """Rows of listeners, at most `capacity`; a removed row is used again."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.columns = {name: np.zeros(capacity, kind) for name, kind in COLUMNS}
+        self.addresses = np.zeros((capacity, SOCKADDR), np.uint8)
+        self._free = list(range(capacity - 1, -1, -1))
+        # The rows' SRTP sessions are C objects that live as long as these references do.
+        self._owners: dict[int, Row] = {}
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    @property
+    def full(self) -> bool:
+        """Whether another row would not fit."""
+        return not self._free
+
+    def add(self, row: Row) -> int:
+        """Put `row` in and return its index; raises IndexError when the table is full."""
+        index = self._free.pop()
+        values = (row.rtp.handle, row.rtcp.handle, row.fd, 0, row.ssrc, row.payload_type,
+                  row.sequence_offset, row.timestamp_offset, row.capture_extension, 0, 0, 0)  # fmt: skip
+        for (name, _), value in zip(COLUMNS, values, strict=True):
+            self.columns[name][index] = value
+        self._owners[index] = row
+        self.set_address(index, row.fd, row.address)
+        return index
+
+    def remove(self, index: int) -> None:
+        """Free the row; its SRTP sessions are released with it."""
+        del self._owners[index]
+        self.columns["session"][index] = 0
+        self.columns["rtcp_session"][index] = 0
+        self._free.append(index)
+
+    def set_address(self, index: int, fd: int, address: bytes) -> None:
+        """Send the row's packets to `address` (a packed `sockaddr`) over socket `fd` from now on."""
+        self.addresses[index, : len(address)] = np.frombuffer(address, np.uint8)
+        self.columns["address_length"][index] = len(address)
+        self.columns["fd"][index] = fd
+
+    def packets(self, index: int) -> int:
+        """Packets sealed for the row."""
+        return int(self.columns["packets"][index])
+
+    def errors(self, index: int) -> int:
+        """Packets the kernel or the cipher refused for the row."""
+        return int(self.columns["errors"][index])
+
+
+class _Buffers:
+    """A shard's own scratch, message headers and vectors."""
+
+    def __init__(self) -> None:
+        self.scratch = np.zeros((kernel.BATCH, kernel.SCRATCH), np.uint8)
+        self.queue = np.zeros((kernel.BATCH, kernel.MMSGHDR_WORDS), np.int64)
+        self.vectors = np.zeros((kernel.BATCH, 2), np.int64)
+        self.rows_queued = np.zeros(kernel.BATCH, np.int32)
+
+    def arguments(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return self.scratch, self.queue, self.vectors, self.rows_queued
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a batch: packets handed to the kernel, dropped by it, and not sealed."""
+
+    sent: int
+    dropped: int
+    failed: int
+
+
+class FanoutEngine:
+    """Seals and sends packets to groups of rows with up to `threads` threads (0: one per core).
+
+    The first use compiles the kernels or loads them from the cache on disk; `warm_up` does it before anything is on
+    air. `close` ends the threads.
+    """
+
+    def __init__(self, table: FanoutTable, threads: int = 0) -> None:
+        self.table = table
+        self.threads = threads or os.cpu_count() or 1
+        self._columns = tuple(table.columns.values())
+        self._rows = np.zeros(table.capacity, np.int32)
+        self._one = np.zeros(1, np.int32)
+        self._payload = np.zeros(kernel.MAX_PAYLOAD, np.uint8)
+        self._packet = np.zeros(5, np.int64)
+        self._report = np.zeros(5, np.int64)
+        self._job = np.zeros(4 + self.threads, np.int64)
+        self._results = np.zeros((self.threads, 3), np.int64)
+        self._buffers = [_Buffers() for _ in range(self.threads)]
+        self._rtp = np.array(
+            [srtp.PROTECT_ADDRESS, native.SENDMMSG, native.ERRNO_LOCATION, native.READ, native.WRITE],
+            np.int64,
+        )
+        self._rtcp = self._rtp.copy()
+        self._rtcp[0] = srtp.PROTECT_RTCP_ADDRESS
+        self._eventfds = [os.eventfd(0) for _ in range(self.threads)]
+        self._job[3 : 3 + self.threads] = self._eventfds
+        self._workers: list[threading.Thread] = []
+
+    def warm_up(self) -> None:
+        """Compile or load the kernels and start the shards' threads; no packet leaves."""
+        empty = Packet(0, 0, b"")
+        self.send_rows(self._rows[:0], empty)
+        self.report(self._rows[:0], 0, 0, b"\0" * 4, 0)
+        for shard in range(1, self.threads):
+            worker = threading.Thread(
+                target=self._serve, args=(shard,), name=f"loa-shard-{shard}", daemon=True
+            )
+            worker.start()
+            self._workers.append(worker)
+        self._job[0] = 0
+        self._load(empty)
+        # Answered only when every shard has loaded its kernel and waits for work.
+        kernel.run_batch(self.threads, self._job, self._results, self._rows, *self._arguments(0))
+
+    def close(self) -> None:
+        """End the shards' threads and free their descriptors."""
+        self._job[1] = 1
+        for fd in self._eventfds[1 : 1 + len(self._workers)]:
+            os.eventfd_write(fd, 1)
+        for worker in self._workers:
+            worker.join()
+        self._workers.clear()
+        for fd in self._eventfds:
+            os.close(fd)
+        self._eventfds.clear()
+
+    def send(self, group: Group, packet: Packet) -> Sent:
+        """Send `packet` to every row of `group`."""
+        count = group.count
+        shards = min(1 + len(self._workers), max(1, count // SHARD_ROWS))
+        if shards == 1:
+            return self.send_rows(group.rows[:count], packet)
+        self._rows[:count] = group.rows[:count]
+        self._load(packet)
+        self._job[0] = count
+        return Sent(*kernel.run_batch(shards, self._job, self._results, self._rows, *self._arguments(0)))
+
+    def send_rows(self, rows: npt.NDArray[np.int32], packet: Packet) -> Sent:
+        """Send `packet` to `rows` on the calling thread."""
+        self._load(packet)
+        return Sent(*kernel.seal_and_send(rows, 0, len(rows), *self._arguments(0)))
+
+    def send_row(self, row: int, packet: Packet) -> Sent:
+        """Send `packet` to one row: a retransmission gives the very bytes of the first time."""
+        self._one[0] = row
+        return self.send_rows(self._one, packet)
+
+    def report(
+        self, rows: npt.NDArray[np.int32], ntp: int, timestamp: int, template: bytes, bye_ssrc_at: int
+    ) -> Sent:
+        """Send a sender report followed by `template` to `rows`.
+
+        `ntp` (Q32.32) and the channel `timestamp` name the same instant. The row's SSRC is written into the template
+        at octet 4 (SDES chunk) and, unless 0, at `bye_ssrc_at`.
+        """
+        self._payload[: len(template)] = np.frombuffer(template, np.uint8)
+        self._report[:] = (_signed(ntp), timestamp, len(template), 4, bye_ssrc_at)
+        buffers = self._buffers[0].arguments()
+        return Sent(
+            *kernel.report_and_send(
+                rows,
+                0,
+                len(rows),
+                self._columns,
+                self.table.addresses,
+                self._payload,
+                self._report,
+                *buffers,
+                self._rtcp,
+            )  # fmt: skip
+        )
+
+    def _load(self, packet: Packet) -> None:
+        size = len(packet.payload)
+        self._payload[:size] = np.frombuffer(packet.payload, np.uint8)
+        self._packet[:] = (size, packet.marker, packet.sequence, packet.timestamp, _signed(packet.capture))
+
+    def _arguments(self, shard: int) -> tuple[object, ...]:
+        buffers = self._buffers[shard].arguments()
+        return (self._columns, self.table.addresses, self._payload, self._packet, *buffers, self._rtp)
+
+    def _serve(self, shard: int) -> None:
+        kernel.run_shard(shard, self._job, self._results, self._rows, *self._arguments(shard))
+
+
+def _signed(value: int) -> int:
+    """A 64-bit NTP time as the int64 of the same bits."""
+    return value - (1 << 64) if value >= 1 << 63 else value

@@ -1,0 +1,80 @@
+"""A UDP socket of the media plane: packed addresses in, packed addresses out, no exception to the caller."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from loacodecs.errors import ConfigurationError
+from relay.net import receive, sockaddr
+
+
+class UdpPort:
+    """A non-blocking UDP socket with kernel arrival times; `dual` ones serve IPv4 and IPv6 alike."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.fd = sock.fileno()
+        self.family = sock.family
+        self.address: sockaddr.Address = sock.getsockname()[:2]
+        self.send_errors = 0
+        self.receiver = receive.BatchReceiver()
+
+    def send(self, data: bytes, address: sockaddr.Address) -> bool:
+        """Send one datagram now; False (and counted) when the kernel refused it."""
+        host, port = address
+        if self.family == socket.AF_INET6 and ":" not in host:
+            host = f"::ffff:{host}"
+        try:
+            self.socket.sendto(data, (host, port))
+        except OSError:
+            self.send_errors += 1
+            return False
+        return True
+
+    def pack(self, address: sockaddr.Address) -> bytes:
+        """`address` as a packed socket address of this socket's family; raises OSError for the other family's."""
+        return sockaddr.pack(address, self.family)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+
+def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int) -> UdpPort:
+    """Bind a UDP port. `::` serves IPv4 too; where the machine has no IPv6 it falls back to 0.0.0.0.
+
+    Raises ConfigurationError with the mend when the port is taken or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError:
+        if host != "::":
+            raise ConfigurationError(
+                f"media.listen: this machine has no IPv6, so {host} cannot be bound"
+            ) from None
+        return open_port("0.0.0.0", port, receive_buffer=receive_buffer, send_buffer=send_buffer)  # noqa: S104
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        receive.prepare(sock)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ConfigurationError(_bind_failure(host, port, error)) from error
+    return UdpPort(sock)
+
+
+def _bind_failure(host: str, port: int, error: OSError) -> str:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"media.listen: UDP port {where} is in use; stop the other program or choose another port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"media.listen: {host} is not an address of this machine"
+    if error.errno == errno.EACCES:
+        return f"media.listen: no permission to bind {where}; choose a port above 1023"
+    return f"media.listen: cannot bind {where}: {error.strerror}"

@@ -1,0 +1,170 @@
+"""The media plane's thread: one poll loop that never waits behind anything but the packet path itself.
+
+Why not an asyncio loop: when a thousand receivers come back at once, an asyncio loop runs every ready HTTP and
+handshake callback before it looks at the UDP socket again. Here each turn first drains the sockets, handing media on
+at once, and then spends at most `WORK_BUDGET_S` on everything else (see docs/adr/001).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
+
+from relay.net.histogram import HistogramCounter
+from relay.net.port import UdpPort
+
+T = TypeVar("T")
+
+log = logging.getLogger("loa.media")
+
+TICK_S = 0.01
+"""Timers are looked at this often."""
+
+WORK_BUDGET_S = 0.001
+"""Time a turn spends on handshakes, checks, reports and commands before it looks at the sockets again."""
+
+BATCHES_A_TURN = 8
+"""Batches read from one socket before the others have their turn."""
+
+
+class Handler(Protocol):
+    """What the reactor drives. All calls come from the media thread; none may raise or block."""
+
+    def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
+        """A datagram came from packed address `source`; `arrival` is the kernel's time in unix seconds."""
+        ...
+
+    def work(self, now: float) -> bool:
+        """Do one small piece of deferred work; False when there is none left."""
+        ...
+
+    def on_tick(self, now: float) -> None:
+        """`TICK_S` has passed."""
+        ...
+
+
+class Reactor:
+    """Runs a `Handler` in a thread of its own. `call` is the only door into that thread."""
+
+    def __init__(self, handler: Handler, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lag = HistogramCounter()
+        """How late ticks were, in seconds."""
+        self.datagrams = 0
+        self.faults = 0
+        """Exceptions that should not have been; each is logged, none ends the thread."""
+        self._handler = handler
+        self._clock = clock
+        self._ports: dict[int, UdpPort] = {}
+        self._mailbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK)
+        self._poller = select.epoll()
+        self._poller.register(self._wake, select.EPOLLIN)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="loa-media", daemon=True)
+
+    @property
+    def overflows(self) -> int:
+        """Datagrams the kernel dropped because a socket's buffer was full."""
+        return sum(port.receiver.overflows for port in list(self._ports.values()))
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the turn it is in, and close every port. Callable from any other thread."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        if self._thread.is_alive():
+            self._thread.join()
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+        self._poller.close()
+        os.close(self._wake)
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run `function` in the media thread; the future carries its result or its exception."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 - the caller gets it
+                future.set_exception(error)
+
+        self._mailbox.put(run)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_write(self._wake, 1)
+        return future
+
+    def add_port(self, port: UdpPort) -> None:
+        """Read `port` from now on. Only before `start`, or from the media thread."""
+        self._ports[port.fd] = port
+        self._poller.register(port.fd, select.EPOLLIN)
+
+    def remove_port(self, port: UdpPort) -> None:
+        """Stop reading `port` and close it. Only from the media thread."""
+        if self._ports.pop(port.fd, None) is not None:
+            self._poller.unregister(port.fd)
+            port.close()
+
+    def _run(self) -> None:
+        due = self._clock() + TICK_S
+        busy = False
+        while not self._stopping:
+            try:
+                busy, due = self._turn(busy, due)
+            except Exception:  # the thread that carries the sound outlives any mistake
+                self.faults += 1
+                log.exception("a turn of the media loop failed")
+
+    def _turn(self, busy: bool, due: float) -> tuple[bool, float]:
+        wait = 0.0 if busy else max(0.0, due - self._clock())
+        for fd, _ in self._poller.poll(wait):
+            if fd == self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+            elif fd in self._ports:
+                self._drain(self._ports[fd])
+        now = self._clock()
+        if now >= due:
+            self.lag.observe(now - due)
+            due = max(due + TICK_S, now)
+            self._handler.on_tick(now)
+        return self._work(now + WORK_BUDGET_S), due
+
+    def _drain(self, port: UdpPort) -> None:
+        for _ in range(BATCHES_A_TURN):
+            count = 0
+            now = self._clock()
+            for data, source, arrival in port.receiver.drain(port.fd):
+                count += 1
+                self._handler.on_datagram(port, data, source, now, arrival)
+            self.datagrams += count
+            if count < 32:
+                return
+
+    def _work(self, until: float) -> bool:
+        """Commands and deferred work until the budget is spent; True when some is left."""
+        while True:
+            now = self._clock()
+            if now >= until:
+                return True
+            try:
+                self._mailbox.get_nowait()()
+                continue
+            except queue.Empty:
+                pass
+            if not self._handler.work(now):
+                return False

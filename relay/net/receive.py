@@ -1,0 +1,108 @@
+"""Datagrams in batches, with the time the kernel received each.
+
+One `recvmmsg` brings up to `BATCH` datagrams over one crossing into the kernel and one release of the GIL. Times come
+from SO_TIMESTAMPNS, so a busy loop does not blur the arrival times that capture clocks and jitter are made from.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from collections.abc import Iterator
+
+import numpy as np
+
+BATCH = 64
+DATAGRAM = 2048
+"""Octets kept of a datagram; a longer one is cut, fails its checks and is counted."""
+
+_SOCKADDR = 28
+_CONTROL = 128
+_SO_TIMESTAMPNS = 35
+_SO_RXQ_OVFL = 40
+_MSG_DONTWAIT = 0x40
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
+_LIBC.recvmmsg.restype = ctypes.c_int
+
+_HEADER = np.dtype(
+    {
+        "names": ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags", "length"],
+        "formats": ["u8", "u4", "u8", "u8", "u8", "u8", "i4", "u4"],
+        "offsets": [0, 8, 16, 24, 32, 40, 48, 56],
+        "itemsize": 64,
+    }
+)
+
+
+def prepare(sock: socket.socket) -> None:
+    """Ask the kernel for arrival times and for the count of datagrams it had to drop."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+
+
+class BatchReceiver:
+    """Reads a socket that `prepare` was called on. Not shared between threads."""
+
+    def __init__(self) -> None:
+        self.overflows = 0
+        """Datagrams the kernel dropped because the socket's buffer was full (last count it told)."""
+        self._data = np.zeros((BATCH, DATAGRAM), np.uint8)
+        self._names = np.zeros((BATCH, _SOCKADDR), np.uint8)
+        self._control = np.zeros((BATCH, _CONTROL), np.uint8)
+        self._vectors = np.zeros((BATCH, 2), np.uint64)
+        self._headers = np.zeros(BATCH, _HEADER)
+        step = np.arange(BATCH, dtype=np.uint64)
+        self._vectors[:, 0] = self._data.ctypes.data + step * DATAGRAM
+        self._vectors[:, 1] = DATAGRAM
+        self._headers["name"] = self._names.ctypes.data + step * _SOCKADDR
+        self._headers["iov"] = self._vectors.ctypes.data + step * 16
+        self._headers["iovlen"] = 1
+        self._headers["control"] = self._control.ctypes.data + step * _CONTROL
+        self._pointer = self._headers.ctypes.data
+        self._data_view = memoryview(self._data).cast("B")
+        self._names_view = memoryview(self._names).cast("B")
+        self._control_view = memoryview(self._control).cast("B")
+
+    def drain(self, fd: int) -> Iterator[tuple[bytes, bytes, float]]:
+        """Yield (datagram, packed source address, arrival in unix seconds), at most `BATCH` of them.
+
+        Yields nothing when none is waiting or the socket reports an error.
+        """
+        headers = self._headers
+        headers["namelen"] = _SOCKADDR
+        headers["controllen"] = _CONTROL
+        count = _LIBC.recvmmsg(fd, self._pointer, BATCH, _MSG_DONTWAIT, None)
+        for i in range(count):
+            length, namelen, controllen = (
+                headers["length"][i],
+                headers["namelen"][i],
+                headers["controllen"][i],
+            )
+            at = i * DATAGRAM
+            name = i * _SOCKADDR
+            arrival = self._parse_control(i * _CONTROL, int(controllen))
+            yield (
+                bytes(self._data_view[at : at + length]),
+                bytes(self._names_view[name : name + namelen]),
+                arrival,
+            )
+
+    def _parse_control(self, at: int, length: int) -> float:
+        """Walk the control messages (cmsg(3)): arrival time in unix seconds, 0.0 if the kernel gave none."""
+        view = self._control_view
+        end = at + length
+        arrival = 0.0
+        while at + 16 <= end:
+            size = int.from_bytes(view[at : at + 8], "little")
+            if size < 16:
+                break
+            kind = int.from_bytes(view[at + 12 : at + 16], "little")
+            if kind == _SO_TIMESTAMPNS:
+                seconds = int.from_bytes(view[at + 16 : at + 24], "little")
+                arrival = seconds + int.from_bytes(view[at + 24 : at + 32], "little") * 1e-9
+            elif kind == _SO_RXQ_OVFL:
+                self.overflows = int.from_bytes(view[at + 16 : at + 20], "little")
+            at += (size + 7) & ~7
+        return arrival

@@ -1,0 +1,1 @@
+"""Sessions of publishers, listeners and upstream relays, and the hub that gives each datagram to its own."""

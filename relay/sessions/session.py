@@ -1,0 +1,82 @@
+"""A session with one peer: what publishers, listeners and pulls from another relay have in common."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from loacodecs.address import Address
+from loacodecs.peer import Peer
+from loacodecs.sdp import AudioDescription
+from relay.channels.channel import Channel
+
+Kind = Literal["publish", "listen", "pull"]
+
+_serial = itertools.count(1)
+
+
+class Port(Protocol):
+    """A socket as sessions see it."""
+
+    fd: int
+
+    def send(self, data: bytes, address: Address) -> bool:
+        """Send one datagram now; False when the kernel refused it."""
+        ...
+
+    def pack(self, address: Address) -> bytes:
+        """`address` as a packed socket address of this socket's family."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """ICE credentials of this side (RFC 8445 §5.3), made by the shell's random source."""
+
+    ufrag: str
+    password: str
+
+    @classmethod
+    def new(cls) -> Credentials:
+        """96 bits of user fragment, 192 bits of password: both beyond guessing."""
+        return cls(_ice_text(12), _ice_text(24))
+
+    def __repr__(self) -> str:
+        return f"Credentials(ufrag={self.ufrag!r})"
+
+
+class Session:
+    """One peer on one channel. `id` is unguessable and names the session's HTTP resource."""
+
+    def __init__(
+        self, kind: Kind, channel: Channel, peer: Peer, credentials: Credentials, now: float,
+        *, subject: str = "", offer: AudioDescription | None = None,
+    ) -> None:  # fmt: skip
+        self.id = secrets.token_urlsafe(24)
+        self.number = next(_serial)
+        """Tells sessions apart in logs without giving their address away."""
+        self.kind: Kind = kind
+        self.channel = channel
+        self.peer = peer
+        self.credentials = credentials
+        self.subject = subject
+        self.offer = offer
+        self.created = now
+        self.connected_at: float | None = None
+        self.etag = secrets.token_urlsafe(9)
+        self.port: Port | None = None
+        self.sources: dict[bytes, None] = {}
+        """Packed addresses the peer proved to send from, newest last, bounded."""
+        self.closed = False
+        self.on_closed: Callable[[str], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} session {self.number} on {self.channel.name}>"
+
+
+def _ice_text(size: int) -> str:
+    """`size` random octets in the ICE alphabet (RFC 8839 §5.4: letters, digits, + and /)."""
+    return secrets.token_urlsafe(size).replace("-", "+").replace("_", "/")
