@@ -32,17 +32,19 @@ def python_files(package: Path) -> list[Path]:
 
 
 def modules(*packages: str) -> list[str]:
-    """Dotted names of every module of the packages given."""
+    """Dotted names of every module of the packages given; `__main__` modules are programs, not modules."""
     names = []
     for package in packages:
         for path in python_files(PACKAGES[package]):
+            if path.name == "__main__.py":
+                continue
             parts = (package, *path.relative_to(PACKAGES[package]).with_suffix("").parts)
             names.append(".".join(parts).removesuffix(".__init__"))
     return names
 
 
-# Third-party libraries are loaded once and shared; each of our modules is then imported in a forked child that
-# has seen none of our other modules, which is what finds circular imports.
+# Third-party libraries are loaded once and shared; each of our modules is then imported in a forked child
+# that has seen none of our other modules, which is what finds circular imports.
 IMPORT_EACH = """
 import importlib, json, os, sys, traceback
 for library in json.loads(sys.argv[2]):
