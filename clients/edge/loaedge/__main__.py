@@ -1,0 +1,5 @@
+"""`python -m loaedge` is `loa`."""
+
+from loaedge.main import main
+
+main()

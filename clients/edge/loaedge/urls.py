@@ -1,0 +1,69 @@
+"""The addresses people type, turned into WHIP and WHEP endpoints. Light: the command line imports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from loacodecs.errors import ConfigurationError
+
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+_PAGES = ("publish", "whip", "whep")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bearer token; its `repr` hides it."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "Token(…)"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where to POST an offer, and the token that came with the address, if any."""
+
+    url: str
+    token: Token | None
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def endpoint(text: str, protocol: str) -> Endpoint:
+    """The endpoint of a channel's page, or of an endpoint itself; `protocol` is "whip" or "whep".
+
+    Without a scheme http is taken for this machine and https for all others. A query is kept; a fragment
+    `#token=…`, as the pages use it, gives the token. Raises ConfigurationError.
+    """
+    text = text.strip()
+    if "://" not in text:
+        host = urlsplit(f"//{text}").hostname
+        text = f"{'http' if host in _LOCAL else 'https'}://{text}"
+    try:
+        parts = urlsplit(text)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_valid = False
+    if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(
+            f"{_shown(text)} is not the address of a channel, as https://host/channel is"
+        )
+    if parts.username is not None:
+        raise ConfigurationError("no name or password in the address, please: use --token-file")
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[-1] in _PAGES and len(segments) > 1:
+        segments.pop()
+    if not segments:
+        raise ConfigurationError(f"which channel? {_shown(text)} names only the relay; add /channel")
+    secret = parse_qs(parts.fragment).get("token", [""])[0]
+    path = "/" + "/".join([*segments, protocol])
+    url = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+    return Endpoint(url, Token(secret) if secret else None)
+
+
+def _shown(text: str) -> str:
+    """The address as it may be repeated to a person: without fragment, which can hold a token."""
+    return text.partition("#")[0][:200]
