@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from loacodecs.errors import ConfigurationError
 
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _PAGES = ("publish", "whip", "whep")
 
 
@@ -41,7 +41,7 @@ def endpoint(text: str, protocol: str) -> Endpoint:
     text = text.strip()
     if "://" not in text:
         host = urlsplit(f"//{text}").hostname
-        text = f"{'http' if host in _LOCAL else 'https'}://{text}"
+        text = f"{'http' if host in LOCAL_HOSTS else 'https'}://{text}"
     try:
         parts = urlsplit(text)
         port_is_valid = parts.port is None or parts.port > 0

@@ -1,0 +1,209 @@
+"""The HTTP half of a session against a server that answers anything."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from loacodecs.errors import ConfigurationError
+from loaedge.urls import Token, endpoint
+from loaedge.whip import ANSWER_LIMIT, IceServer, Signalling, SignallingError, Trust, parse_ice_servers
+from tests.support.whip_server import Reply, Request, WhipServer, created
+
+SECRET = "s3cret.token"
+
+
+async def refusal(reply: Reply, *, token: Token | None = None, protocol: str = "whip") -> SignallingError:
+    async with WhipServer(lambda _: reply) as server:
+        signalling = Signalling(endpoint(f"{server.url}/tien-giang", protocol), token)
+        try:
+            with pytest.raises(SignallingError) as caught:
+                await signalling.offer("v=0\r\n")
+        finally:
+            await signalling.close()
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert "\x1b" not in sentence
+    assert len(sentence) < 400
+    return caught.value
+
+
+async def test_a_session_from_offer_to_goodbye() -> None:
+    def respond(request: Request) -> Reply:
+        if request.method == "POST":
+            link = '<stun:stun.example:3478>; rel="ice-server"'
+            return created("v=0\r\nanswer", "/tien-giang/whip/abc", ("ETag", '"one"'), ("Link", link))
+        return Reply(204 if request.method == "PATCH" else 200)
+
+    async with WhipServer(respond) as server:
+        signalling = Signalling(endpoint(f"{server.url}/tien-giang", "whip"), Token(SECRET), replace=True)
+        answer = await signalling.offer("v=0\r\noffer")
+        assert answer.sdp == "v=0\r\nanswer"
+        assert answer.location == f"{server.url}/tien-giang/whip/abc"
+        assert answer.etag == '"one"'
+        assert answer.ice_servers == (IceServer("stun:stun.example:3478"),)
+        assert await signalling.patch("a=end-of-candidates\r\n") is None
+        await signalling.delete()
+        await signalling.delete()
+        await signalling.close()
+        post, patch, delete = server.requests
+    assert (post.method, post.path, post.body) == ("POST", "/tien-giang/whip", "v=0\r\noffer")
+    assert post.headers["content-type"] == "application/sdp"
+    assert post.headers["x-loa-replace"] == "1"
+    assert (patch.method, patch.path, patch.headers["if-match"]) == ("PATCH", "/tien-giang/whip/abc", '"one"')
+    assert patch.headers["content-type"] == "application/trickle-ice-sdpfrag"
+    assert (delete.method, delete.path) == ("DELETE", "/tien-giang/whip/abc")
+    assert {r.headers["authorization"] for r in server.requests} == {f"Bearer {SECRET}"}
+
+
+async def test_an_ice_restart_gives_the_new_fragment_and_etag() -> None:
+    def respond(request: Request) -> Reply:
+        if request.method == "POST":
+            return created("v=0", "/s", ("ETag", '"one"'))
+        return Reply(
+            200, [("Content-Type", "application/trickle-ice-sdpfrag"), ("ETag", '"two"')], "a=ice-ufrag:x"
+        )
+
+    async with WhipServer(respond) as server:
+        signalling = Signalling(endpoint(f"{server.url}/a", "whip"), None)
+        await signalling.offer("v=0")
+        assert await signalling.patch("a=ice-ufrag:y", restart=True) == "a=ice-ufrag:x"
+        await signalling.patch("a=candidate")
+        await signalling.close()
+        assert [r.headers.get("if-match") for r in server.requests] == [None, "*", '"two"']
+        assert all("authorization" not in r.headers for r in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "permanent"),
+    [
+        (400, "400: bad m-line", True),
+        (401, "wants a token: give --token-file", True),
+        (403, "does not allow publishing to tien-giang", True),
+        (404, "no channel tien-giang at 127.0.0.1", True),
+        (406, "406: bad m-line", True),
+        (409, "another publisher is on air on tien-giang; --replace takes over", True),
+        (500, "500: bad m-line", False),
+        (503, "takes no sessions just now", False),
+    ],
+)
+async def test_a_refusal_is_one_sentence(status: int, words: str, permanent: bool) -> None:
+    error = await refusal(Reply(status, [("Content-Type", "text/plain; charset=utf-8")], "bad\x1b\n m-line"))
+    assert words in str(error)
+    assert (error.status, error.permanent, error.retry_after) == (status, permanent, None)
+
+
+async def test_a_refused_token_is_told_from_a_missing_one_and_not_repeated() -> None:
+    error = await refusal(Reply(401), token=Token(SECRET))
+    assert "wrong, altered or expired" in str(error)
+    assert SECRET not in f"{error} {error!r} {error.__cause__!r}"
+
+
+async def test_listening_is_called_listening() -> None:
+    assert "listening to tien-giang" in str(await refusal(Reply(403), protocol="whep"))
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/problem+json"])
+async def test_the_detail_of_a_json_error_is_told(kind: str) -> None:
+    error = await refusal(Reply(406, [("Content-Type", kind)], '{"detail": "the offer has no Opus"}'))
+    assert "the offer has no Opus" in str(error)
+
+
+async def test_retry_after_in_seconds_and_as_a_date() -> None:
+    error = await refusal(Reply(503, [("Retry-After", "7")]))
+    assert error.retry_after == 7
+    assert "come back in 7 s" in str(error)
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    dated = (await refusal(Reply(503, [("Retry-After", date)]))).retry_after
+    assert dated == pytest.approx(60, abs=5)
+    assert (await refusal(Reply(503, [("Retry-After", "soon")]))).retry_after is None
+    assert (await refusal(Reply(503, [("Retry-After", "9" * 400)]))).retry_after == 3600
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply(201, [("Content-Type", "text/html"), ("Location", "/s")], "<html>"), "not SDP"),
+        (Reply(201, [("Content-Type", "application/sdp")], "v=0"), "no address"),
+        (created("v=0", "file:///etc/passwd"), "not https"),
+        (created("v" * (ANSWER_LIMIT + 1)), "more than 65536 bytes"),
+        (Reply(raw=b"HTTP/1.1 201 OK\r\nContent-Length: 10\r\n\r\nv=0"), "cannot reach"),
+        (Reply(raw=b"\x00\x01\x02 nonsense\r\n\r\n"), "cannot reach"),
+        (Reply(raw=b""), "cannot reach"),
+        (Reply(307, [("Location", "/again")]), "round in circles"),
+        (Reply(200, [("Content-Type", "application/sdp")], "v=0"), "200"),
+    ],
+)
+async def test_a_broken_answer_is_one_sentence(reply: Reply, words: str) -> None:
+    assert words in str(await refusal(reply))
+
+
+async def test_a_redirect_is_followed_with_the_offer() -> None:
+    def respond(request: Request) -> Reply:
+        if request.path == "/a/whip":
+            return Reply(307, [("Location", "/b/whip")])
+        return created("v=0", "session")
+
+    async with WhipServer(respond) as server:
+        signalling = Signalling(endpoint(f"{server.url}/a", "whip"), Token(SECRET))
+        answer = await signalling.offer("v=0 offer")
+        await signalling.close()
+        assert answer.location == f"{server.url}/b/session"
+        assert server.requests[1].body == "v=0 offer"
+        assert server.requests[1].headers["authorization"] == f"Bearer {SECRET}"
+
+
+async def test_nobody_there_is_one_sentence_and_worth_another_try() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        signalling = Signalling(endpoint(f"http://127.0.0.1:{port}/a", "whip"), None)
+        with pytest.raises(SignallingError, match=f"cannot reach 127.0.0.1:{port}") as caught:
+            await signalling.offer("v=0")
+        await signalling.close()
+    assert not caught.value.permanent
+
+
+async def test_goodbye_to_a_relay_that_has_gone_is_silent() -> None:
+    async with WhipServer(lambda _: created("v=0")) as server:
+        signalling = Signalling(endpoint(f"{server.url}/a", "whip"), None)
+        await signalling.offer("v=0")
+    await signalling.delete()
+    await signalling.close()
+
+
+def test_ice_servers_of_link_headers() -> None:
+    servers = parse_ice_servers(
+        [
+            '<stun:a.example>; rel="ice-server", <turn:b.example?transport=udp>; rel="ice-server"; '
+            'username="u,ser"; credential="p;ass"; credential-type="password"',
+            '<https://a.example/next>; rel="next"',
+            "<turns:c.example>;rel=ice-server",
+            "<javascript:alert(1)>; rel=ice-server",
+            "<<<;;;,,",
+            "<" * 100_000,
+        ]
+    )
+    assert [server.url for server in servers] == [
+        "stun:a.example",
+        "turn:b.example?transport=udp",
+        "turns:c.example",
+    ]
+    assert (servers[1].username, servers[1].credential) == ("u,ser", "p;ass")
+    assert "p;ass" not in repr(servers)
+    assert len(parse_ice_servers(["<stun:a>; rel=ice-server, "] * 100)) == 16
+
+
+def test_trust_says_what_is_wrong_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="--cacert"):
+        Trust(ca_file=str(tmp_path / "missing.pem")).context()
+    (tmp_path / "bad.pem").write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="--cacert"):
+        Trust(ca_file=str(tmp_path / "bad.pem")).context()
+    assert Trust(insecure=True).context().verify_mode == ssl.CERT_NONE
+    assert Trust().context().verify_mode == ssl.CERT_REQUIRED
