@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from loacodecs.errors import ConfigurationError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from loacodecs.errors import ConfigurationError
 from relay.addresses import split_address, split_advertised
 from relay.duration import parse_duration
 from relay.mistakes import InvalidConfiguration, Mistake, mistakes_in, with_origins
@@ -72,7 +72,7 @@ def _duration(value: object) -> object:
 
 
 def _items(value: object) -> object:
-    """One text where a list belongs is a list of one, or of several with commas (as the environment gives)."""
+    """A text where a list belongs is a list of one, or of several with commas (as environments have it)."""
     if isinstance(value, str):
         return [item.strip() for item in value.split(",") if item.strip()]
     return value
@@ -87,6 +87,9 @@ ChannelName = Annotated[str, AfterValidator(checked_channel_name)]
 Source = Annotated[str, AfterValidator(_source)]
 
 
+_NOT_EMPTY = Field(min_length=1)
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
@@ -94,9 +97,7 @@ class _Model(BaseModel):
 class MediaConfig(_Model):
     """The UDP port and the fan-out."""
 
-    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(_items), Field(min_length=1)] = (
-        "[::]:8189",
-    )
+    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(_items), _NOT_EMPTY] = ("[::]:8189",)
     advertise: Annotated[tuple[AdvertisedAddress, ...], BeforeValidator(_items)] = ()
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     listeners_max: Annotated[int, Field(ge=1, le=100_000)] = 5000
@@ -107,10 +108,14 @@ class MediaConfig(_Model):
     send_buffer: Annotated[int, Field(ge=65_536, le=1 << 30)] = 4 << 20
 
 
+#: Characters that would break out of the Link header.
+_UNSAFE = frozenset(' <>"\\')
+
+
 class IceServer(_Model):
     """A STUN or TURN server told to clients (RFC 9725 §4.6)."""
 
-    urls: Annotated[tuple[str, ...], BeforeValidator(_items), Field(min_length=1)]
+    urls: Annotated[tuple[str, ...], BeforeValidator(_items), _NOT_EMPTY]
     username: str = ""
     credential: SecretStr = SecretStr("")
 
@@ -118,16 +123,14 @@ class IceServer(_Model):
     def _check(self) -> IceServer:
         for url in self.urls:
             scheme = url.partition(":")[0]
-            if (
-                scheme not in ("stun", "stuns", "turn", "turns")
-                or not url.isascii()
-                or set(url) & set(' <>"')
-            ):
-                raise ValueError(
-                    f"{url!r} is not a STUN or TURN address; write one such as turn:turn.example.vn:3478"
-                )
+            if scheme not in ("stun", "stuns", "turn", "turns") or not url.isascii() or set(url) & _UNSAFE:
+                raise ValueError(f"{url!r} is not a STUN or TURN address such as turn:turn.example.vn:3478")
             if scheme.startswith("turn") and not (self.username and self.credential.get_secret_value()):
                 raise ValueError(f"{url!r} needs username and credential")
+        # Both travel in a Link header field, whose text is ASCII (RFC 9110 §5.5).
+        for text in (self.username, self.credential.get_secret_value()):
+            if not text.isascii() or not all(character.isprintable() for character in text):
+                raise ValueError("username and credential take printable ASCII only")
         return self
 
 
@@ -235,7 +238,7 @@ class Config(_Model):
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """The configuration in the TOML file `path` (None: defaults), overridden by `LOA_*` variables of `environ`.
+    """The configuration in the TOML file `path` (None: defaults), `LOA_*` variables of `environ` over it.
 
     `LOA_MEDIA__THREADS=2` sets media.threads, `LOA_STATE_DIR=…` sets state_dir; lists take commas or TOML.
     Raises InvalidConfiguration with every mistake found; an unreadable file is a single mistake.
@@ -268,10 +271,10 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _overlay(values: dict[str, object], environ: Mapping[str, str]) -> tuple[list[Mistake], dict[str, str]]:
-    """Put `LOA_*` variables into `values`; what was wrong with them, and which key came from which variable.
+    """Put `LOA_*` variables into `values`; their mistakes, and which key came from which.
 
-    A variable without a double underscore is a setting only when it names a key of the top level: others share
-    the prefix without being ours to judge (LOA_TOKEN of the clients, what container platforms set for a service).
+    A variable without a double underscore is a setting only when it names a key of the top level: others
+    share the prefix without being ours to judge (LOA_TOKEN of the clients, LOA_PORT of a container platform).
     """
     mistakes: list[Mistake] = []
     origins: dict[str, str] = {}
@@ -293,7 +296,7 @@ def _overlay(values: dict[str, object], environ: Mapping[str, str]) -> tuple[lis
 
 
 def _environment_value(text: str) -> object:
-    """Lists and tables are TOML; anything else is text, which the models turn into numbers, truths and lists."""
+    """Lists and tables are TOML; anything else is text, which the models turn into what they need."""
     if text.startswith(("[", "{")):
         try:
             return tomllib.loads(f"value = {text}")["value"]

@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
-from loacodecs.errors import ConfigurationError
 from pydantic import BaseModel, ValidationError
+
+from loacodecs.errors import ConfigurationError
 
 
 class Mistake(NamedTuple):

@@ -3,7 +3,7 @@
     {"sub": who, "scope": ["publish" | "listen" | "metrics" | "admin", …], "channels": [name or glob, …],
      "iat": …, "exp": …, "jti": …}
 
-Every token expires. `admin` stands for all scopes, on the token's channels. Nothing here logs or prints a token.
+Every token expires. `admin` stands for all scopes, on the token's channels. Nothing here logs a token.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 import jwt
+
 from loacodecs.errors import ConfigurationError, LoaError
 
 Scope = Literal["publish", "listen", "metrics", "admin"]
@@ -89,7 +90,7 @@ class Tokens:
         self._clock = clock
 
     def mint(self, *, subject: str, scopes: Collection[Scope], channels: Sequence[str], ttl: float) -> str:
-        """A token for `subject` that expires after `ttl` seconds; `channels` are names or globs such as `xa-*`.
+        """A token for `subject` that expires after `ttl` seconds; `channels` are names or globs (`xa-*`).
 
         Raises ValueError with a sentence for an empty grant or one that never ends.
         """
@@ -111,7 +112,7 @@ class Tokens:
         return jwt.encode(claims, self._secret.reveal(), algorithm="HS256")
 
     def verify(self, token: str) -> Grant:
-        """What `token` allows. Raises TokenError with a sentence that tells no more than its bearer may know."""
+        """What `token` allows. Raises TokenError with a sentence for its bearer."""
         if len(token) > TOKEN_LENGTH_MAX:
             raise TokenError("the token is too long to be one of this relay's")
         try:
@@ -130,9 +131,7 @@ class Tokens:
                 },
             )
         except jwt.InvalidSignatureError:
-            raise TokenError(
-                "the token was not signed by this relay; ask its operator for a new one"
-            ) from None
+            raise TokenError("the token was not signed by this relay; ask for a new one") from None
         except (jwt.PyJWTError, ValueError, TypeError, UnicodeError):
             raise TokenError("the token cannot be read; copy the whole of it") from None
         return self._grant(claims)
@@ -170,12 +169,10 @@ def load_secret(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> S
         content = path.read_bytes().strip()
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigurationError(
-            f"the secret for tokens in {path} cannot be used: {error.strerror}"
-        ) from None
+        raise ConfigurationError(f"the tokens' secret in {path} cannot be used: {error.strerror}") from None
     if len(content) < SECRET_BYTES:
         raise ConfigurationError(
-            f"the secret for tokens in {path} is shorter than {SECRET_BYTES} bytes; delete the file to have one made"
+            f"the tokens' secret in {path} is under {SECRET_BYTES} bytes; delete the file to have one made"
         )
     if mode & 0o007:
         _log.warning("every user of this machine can read the secret in %s; run chmod 600 on it", path)
