@@ -1,0 +1,127 @@
+/**
+ * What all pages share: language switch, titles, the form for the access code.
+ *
+ * @module page
+ */
+
+import { byId, setText } from "./dom.js";
+import { Translator } from "./i18n.js";
+import { TokenKeeper, tokenFromInput } from "./token.js";
+
+/** @typedef {{ name: string, title: string, public: boolean, onAir: boolean, listeners: number }} Channel */
+
+/**
+ * The language switch of the header.
+ *
+ * @returns {Translator}
+ */
+export function setUpLanguage() {
+  const translator = new Translator();
+  const button = byId("language", HTMLButtonElement);
+  const label = () => {
+    button.lang = translator.language === "vi" ? "en" : "vi";
+    setText(button, translator.text("common.other-language"));
+  };
+  button.addEventListener("click", () => translator.choose(translator.language === "vi" ? "en" : "vi"));
+  translator.onChange(label);
+  translator.apply();
+  label();
+  return translator;
+}
+
+/**
+ * The token of this page, taken from the address when it stands there, also when a new link is pasted over it.
+ *
+ * @param {string} key
+ * @param {() => void} arrived called when another token came by the address
+ * @returns {TokenKeeper}
+ */
+export function setUpToken(key, arrived) {
+  /** @type {Storage | null} */
+  let storage = null;
+  try {
+    storage = window.sessionStorage;
+  } catch {
+    // Cookies are blocked: the token lives as long as the page.
+  }
+  const keeper = new TokenKeeper(key, storage);
+  keeper.takeFromAddress(location, history);
+  addEventListener("hashchange", () => {
+    if (keeper.takeFromAddress(location, history)) arrived();
+  });
+  return keeper;
+}
+
+/** The form in which a token is typed when the server asks for one. */
+export class TokenForm {
+  /**
+   * @param {Translator} translator
+   * @param {TokenKeeper} keeper
+   * @param {() => void} given
+   */
+  constructor(translator, keeper, given) {
+    this.form = byId("token-form", HTMLFormElement);
+    const input = byId("token-input", HTMLInputElement);
+    const error = byId("token-error", HTMLElement);
+    this.input = input;
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const token = tokenFromInput(input.value);
+      input.setAttribute("aria-invalid", String(token === null));
+      setText(error, token === null ? translator.text("token.unreadable") : "");
+      if (token === null) return;
+      keeper.keep(token);
+      input.value = "";
+      this.show(false);
+      given();
+    });
+  }
+
+  /** @param {boolean} wanted */
+  show(wanted) {
+    if (this.form.hidden !== wanted) return;
+    this.form.hidden = !wanted;
+    if (wanted) this.input.focus();
+  }
+}
+
+/**
+ * The relay's channels, or null when it does not tell without a token.
+ *
+ * @param {URL} base
+ * @param {string | null} token
+ * @returns {Promise<Channel[] | null>} rejects when the relay cannot be asked
+ */
+export async function fetchChannels(base, token) {
+  const response = await fetch(new URL("api/v1/channels", base), {
+    headers: token === null ? {} : { Authorization: `Bearer ${token}` },
+    cache: "no-store",
+    credentials: "omit",
+  });
+  if (response.status === 401 || response.status === 403) return null;
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  const body = await response.json();
+  /** @type {Array<Record<string, unknown>>} */
+  const rows = Array.isArray(body) ? body : (body.channels ?? []);
+  return rows.map((row) => ({
+    name: String(row.name),
+    title: String(row.title || row.name),
+    public: row.public === true,
+    onAir: row.on_air === true,
+    listeners: Number(row.listeners ?? 0),
+  }));
+}
+
+/**
+ * Shows the channel's title as soon as the relay tells it; its name until then.
+ *
+ * @param {{ channel: string, base: URL }} place
+ * @param {string | null} token
+ * @param {(title: string) => void} show
+ */
+export async function showChannelTitle({ channel, base }, token, show) {
+  show(channel);
+  const channels = await fetchChannels(base, token).catch(() => null);
+  const title = channels?.find((one) => one.name === channel)?.title;
+  if (title !== undefined) show(title);
+}
