@@ -6,9 +6,9 @@ and do not align SDES chunks. `parse` raises only `MalformedError`; its work is 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from struct import error as StructError  # noqa: N812 - a class under a lower-case name
 from struct import iter_unpack, pack, unpack_from
 
 from aiortc.rtp import (
@@ -139,7 +139,7 @@ def parse(data: bytes) -> list[Packet]:
             body = body[:-padding]
         try:
             _parse_one(packet_type, first & 0x1F, body, packets)
-        except (ValueError, StructError) as error:
+        except (ValueError, struct.error) as error:
             raise MalformedError(f"RTCP packet type {packet_type}: {error}") from None
     return packets
 
