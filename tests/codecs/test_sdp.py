@@ -20,7 +20,7 @@ CAPTURE = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 
 
 def offer_text(name: str) -> str:
-    return (OFFERS / f"{name}.sdp").read_bytes().decode()
+    return "\r\n".join((OFFERS / f"{name}.sdp").read_text().splitlines()) + "\r\n"
 
 
 def answer_to(offer: sdp.AudioDescription, direction: str = "recvonly", **changes: object) -> str:
