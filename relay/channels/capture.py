@@ -1,8 +1,8 @@
 """When was a sample captured? Ties a channel's sample clock to wall time.
 
-At the first relay the capture time of a sample is when its packet would have arrived had the network not delayed it
-beyond its quickest: the lower envelope of arrival minus media time. A relay that pulls from another relay carries the
-first relay's capture times on instead, so every hop names the same instant.
+At the first relay the capture time of a sample is when its packet would have arrived had the network not
+delayed it beyond its quickest: the lower envelope of arrival minus media time. A relay that pulls from
+another relay carries the first relay's capture times on instead, so every hop names the same instant.
 
 All times are unix seconds; media time is the channel's timestamp over 48 kHz, unwrapped.
 """
@@ -16,7 +16,8 @@ WINDOW_S = 8.0
 """The envelope is the smaller minimum of this window and the one before."""
 
 SLEW = 200e-6
-"""How fast the estimate follows: a sound card may be 100 ppm off, a network's change of route is not followed at once."""
+"""How fast the estimate follows: a sound card may be 100 ppm off, a network's change of route is not
+followed at once."""
 
 STEP_S = 0.25
 """An estimate further off than this is set anew, not slewed."""

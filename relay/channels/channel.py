@@ -24,14 +24,15 @@ class Channel:
     """
 
     def __init__(
-        self, name: str, *, title: str = "", public: bool = False, origin: str = "", media_timeout: float = 2.0,
-        capacity: int = 5_000, history: int = 256, first_timestamp: int = 0,
+        self, name: str, *, title: str = "", public: bool = False, origin: str = "", media_timeout: float =
+        2.0, capacity: int = 5_000, history: int = 256, first_timestamp: int = 0,
     ) -> None:  # fmt: skip
         self.name = name
         self.title = title or name
         self.public = public
         self.origin = origin
-        """The address the channel is pulled from, without secrets; empty for channels that are published to."""
+        """The address the channel is pulled from, without secrets; empty for channels that are published
+        to."""
         self.media_timeout = media_timeout
         self.group = Group(capacity)
         self.history = PacketHistory(history)
@@ -47,6 +48,10 @@ class Channel:
         self.packets_out = 0
         self.switches = 0
         self.oversized = 0
+        self.lost = 0
+        self.duplicates = 0
+        self.late = 0
+        self.nacks_sent = 0
         self.nacks_received = 0
         self.nacks_refused = 0
         self.retransmitted = 0
@@ -67,8 +72,12 @@ class Channel:
         self.source = source
         self.source_since = now
 
-    def release(self, source: Hashable) -> None:
-        """`source` feeds the channel no more; listeners stay."""
+    def release(self, source: Hashable, ingest: Ingest) -> None:
+        """`source` feeds the channel no more; listeners stay, and what its ingest counted."""
+        self.lost += ingest.lost
+        self.duplicates += ingest.duplicates
+        self.late += ingest.late
+        self.nacks_sent += ingest.nacks_sent
         if self.source == source:
             self.source = None
             self.level_dbov = None
@@ -78,8 +87,8 @@ class Channel:
     ) -> Packet | None:
         """What to send to the group for a packet of `source`, or None.
 
-        `now` is monotonic, `arrival` unix seconds. A source that fell silent and lost the channel meanwhile is not
-        heard; one that comes back to a free channel is.
+        `now` is monotonic, `arrival` unix seconds. A source that fell silent and lost the channel meanwhile
+        is not heard; one that comes back to a free channel is.
         """
         if self.source != source:
             if not self.free_for(source, now):
@@ -114,7 +123,8 @@ class Channel:
         return out
 
     def on_sender_report(self, source: Hashable, ssrc: int, timestamp: int, captured: float) -> None:
-        """An upstream relay's sender report: `timestamp` of its stream was captured at `captured` (unix seconds)."""
+        """An upstream relay's sender report: `timestamp` of its stream was captured at `captured` (unix
+        seconds)."""
         mine = self.timeline.translate(source, ssrc, timestamp) if source == self.source else None
         if mine is not None:
             self.capture.on_statement(mine, captured)

@@ -15,9 +15,9 @@ REPORT_INTERVAL_S = 1.0
 class Ingest:
     """Counts and filters the packets of one RTP source.
 
-    `nack` says whether the source answers retransmission requests (RFC 4585); `level_id` is the id of its audio level
-    extension (RFC 6464) or 0; `capture_id` that of abs-capture-time, used only for sources whose clock is another
-    relay's.
+    `nack` says whether the source answers retransmission requests (RFC 4585); `level_id` is the id of its
+    audio level extension (RFC 6464) or 0; `capture_id` that of abs-capture-time, used only for sources whose
+    clock is another relay's.
     """
 
     def __init__(self, *, nack: bool, level_id: int = 0, capture_id: int = 0, report_ssrc: int = 1) -> None:

@@ -1,7 +1,8 @@
 """One continuous sequence and sample clock for a channel, whatever sources come and go.
 
-A source keeps its own gaps (a lost packet stays a gap that listeners may ask for again); a change of source, or a jump
-no network makes, becomes a splice: the sequence goes on by one, and the timestamp by the time that passed.
+A source keeps its own gaps (a lost packet stays a gap that listeners may ask for again); a change of source,
+or a jump no network makes, becomes a splice: the sequence goes on by one, and the timestamp by the time that
+passed.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Position:
 class Timeline:
     """Maps a source's (SSRC, sequence, timestamp) to the channel's.
 
-    The channel starts at sequence 0 and `first_timestamp`. Extended sequence numbers are returned; rows use them
-    modulo 2^16.
+    The channel starts at sequence 0 and `first_timestamp`. Extended sequence numbers are returned; rows use
+    them modulo 2^16.
     """
 
     __slots__ = (
@@ -84,7 +85,8 @@ class Timeline:
         return out
 
     def translate(self, source: object, ssrc: int, timestamp: int) -> int | None:
-        """The channel's timestamp for one of the current source's; None when `source` is not the current one."""
+        """The channel's timestamp for one of the current source's; None when `source` is not the current
+        one."""
         if self._key != (source, ssrc):
             return None
         return (timestamp + self._timestamp_base) & 0xFFFF_FFFF

@@ -1,8 +1,8 @@
 """The fan-out table: one row per listener, and the engine that seals and sends a packet to many rows.
 
-The table is a struct of arrays of fixed capacity: rows never move, so the compiled shards hold on to the arrays. Rows
-are added and removed by the media thread between batches; a batch blocks that thread until all shards are done,
-which is the whole synchronisation there is.
+The table is a struct of arrays of fixed capacity: rows never move, so the compiled shards hold on to the
+arrays. Rows are added and removed by the media thread between batches; a batch blocks that thread until all
+shards are done, which is the whole synchronisation there is.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ class Sent:
 class FanoutEngine:
     """Seals and sends packets to groups of rows with up to `threads` threads (0: one per core).
 
-    The first use compiles the kernels or loads them from the cache on disk; `warm_up` does it before anything is on
-    air. `close` ends the threads.
+    The first use compiles the kernels or loads them from the cache on disk; `warm_up` does it before
+    anything is on air. `close` ends the threads.
     """
 
     def __init__(self, table: FanoutTable, threads: int = 0) -> None:
@@ -257,8 +257,8 @@ class FanoutEngine:
     ) -> Sent:
         """Send a sender report followed by `template` to `rows`.
 
-        `ntp` (Q32.32) and the channel `timestamp` name the same instant. The row's SSRC is written into the template
-        at octet 4 (SDES chunk) and, unless 0, at `bye_ssrc_at`.
+        `ntp` (Q32.32) and the channel `timestamp` name the same instant. The row's SSRC is written into the
+        template at octet 4 (SDES chunk) and, unless 0, at `bye_ssrc_at`.
         """
         self._payload[: len(template)] = np.frombuffer(template, np.uint8)
         self._report[:] = (_signed(ntp), timestamp, len(template), 4, bye_ssrc_at)
@@ -274,7 +274,7 @@ class FanoutEngine:
                 self._report,
                 *buffers,
                 self._rtcp,
-            )  # fmt: skip
+            )
         )
 
     def _load(self, packet: Packet) -> None:

@@ -1,8 +1,9 @@
 """The compiled loops: write the header, seal, send, for every row of a batch; no GIL, no Python object.
 
-All tables are struct-of-arrays (see `fanout.FanoutTable`). A row's fields must not change while its SRTP session
-lives, except its address: a retransmission recomputes the packet and has to give the very same bytes, since the same
-AES-GCM nonce over other bytes would give the authentication key away (RFC 7714 §8.1, RFC 3711 §9.1).
+All tables are struct-of-arrays (see `fanout.FanoutTable`). A row's fields must not change while its SRTP
+session lives, except its address: a retransmission recomputes the packet and has to give the very same
+bytes, since the same AES-GCM nonce over other bytes would give the authentication key away (RFC 7714 §8.1,
+RFC 3711 §9.1).
 
 `tests/support/kernel_twin.py` says the same in plain Python; the tests hold the two together byte for byte.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from relay.net.native import call_io, call_sendmmsg, call_seal, last_errno
+from relay.net.native import call_io, call_seal, call_sendmmsg, last_errno
 
 BATCH = 64
 """Messages per `sendmmsg`: small enough for scratch to stay in the cache and for the first to leave early."""
@@ -30,25 +31,26 @@ CAPTURE_EXTENSION = 16
 EAGAIN = 11
 _MSG_DONTWAIT = 0x40
 
-# One mmsghdr of a 64-bit Linux as eight int64: name, namelen, iov, iovlen, control, controllen, flags, received.
+# One mmsghdr of a 64-bit Linux as eight int64: name, namelen, iov, iovlen, control, controllen, flags,
+# received.
 MMSGHDR_WORDS = 8
 _NAME, _NAMELEN, _IOV, _IOVLEN = 0, 1, 2, 3
 
 
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _put32(buffer, at, value):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, inline="always")
+def _put32(buffer, at, value):
     buffer[at] = (value >> 24) & 0xFF
     buffer[at + 1] = (value >> 16) & 0xFF
     buffer[at + 2] = (value >> 8) & 0xFF
     buffer[at + 3] = value & 0xFF
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def flush(scratch, queue, queued, fd, rows_queued, errors, native):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def flush(scratch, queue, queued, fd, rows_queued, errors, native):
     """Send `queued` messages over `fd`; returns (sent, dropped).
 
-    A message the kernel refuses is counted in `errors[row]` and skipped. When the socket buffer is full (EAGAIN) the
-    rest of the batch is dropped: an old packet is worth less than the next one in time.
+    A message the kernel refuses is counted in `errors[row]` and skipped. When the socket buffer is full
+    (EAGAIN) the rest of the batch is dropped: an old packet is worth less than the next one in time.
     """
     done = 0
     dropped = 0
@@ -70,8 +72,8 @@ def flush(scratch, queue, queued, fd, rows_queued, errors, native):  # type: ign
     return queued - dropped, dropped
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _enqueue(queue, vectors, scratch, slot, length, addresses, address_lengths, row):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def _enqueue(queue, vectors, scratch, slot, length, addresses, address_lengths, row):
     vectors[slot, 0] = scratch.ctypes.data + slot * SCRATCH
     vectors[slot, 1] = length
     queue[slot, _NAME] = addresses.ctypes.data + row * addresses.shape[1]
@@ -80,8 +82,8 @@ def _enqueue(queue, vectors, scratch, slot, length, addresses, address_lengths, 
     queue[slot, _IOVLEN] = 1
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def write_packet(  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def write_packet(
     out, payload, length, marker, sequence, timestamp, capture, ssrc, payload_type, extension_id
 ):
     """Write one plain RTP packet (RFC 3550 §5.1) into `out`; returns its length.
@@ -111,16 +113,18 @@ def write_packet(  # type: ignore[no-untyped-def]
     return at + length
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def seal_and_send(  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def seal_and_send(
     rows, start, stop, table, addresses, payload, packet, scratch, queue, vectors, rows_queued, native
 ):
     """Seal `packet` for `rows[start:stop]` and send it; returns (sent, dropped, sealing failures).
 
     `packet` is int64: length, marker, sequence, timestamp, capture time (NTP). `table` is the tuple
-    of columns in the order of `fanout.COLUMNS`. `native` holds the addresses of srtp_protect, sendmmsg, errno.
+    of columns in the order of `fanout.COLUMNS`. `native` holds the addresses of srtp_protect, sendmmsg,
+    errno.
     """
-    (sessions, _, fds, address_lengths, ssrcs, payload_types, sequence_offsets, timestamp_offsets, extension_ids,
+    (sessions, _, fds, address_lengths, ssrcs, payload_types, sequence_offsets, timestamp_offsets,
+    extension_ids,
      packets, octets, errors) = table  # fmt: skip
     lengths = np.empty(1, np.int32)
     sent = 0
@@ -162,14 +166,16 @@ def seal_and_send(  # type: ignore[no-untyped-def]
     return sent, dropped, failed
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def report_and_send(  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def report_and_send(
     rows, start, stop, table, addresses, template, report, scratch, queue, vectors, rows_queued, native
 ):
-    """Send a sender report and SDES, with BYE when asked, to `rows[start:stop]`; returns (sent, dropped, failed).
+    """Send a sender report and SDES, with BYE when asked, to `rows[start:stop]`; returns (sent, dropped,
+    failed).
 
-    RFC 3550 §6.4.1, §6.5, §6.6. `template` is the SDES (and BYE) with zeros where the row's SSRC goes; `report` is
-    int64: NTP time, channel timestamp at that time, template length, offsets of the SSRCs in it (0: none).
+    RFC 3550 §6.4.1, §6.5, §6.6. `template` is the SDES (and BYE) with zeros where the row's SSRC goes;
+    `report` is int64: NTP time, channel timestamp at that time, template length, offsets of the SSRCs in it
+    (0: none).
     """
     (_, sessions, fds, address_lengths, ssrcs, _, _, timestamp_offsets, _, packets, octets, errors) = table
     lengths = np.empty(1, np.int32)
@@ -218,20 +224,22 @@ def report_and_send(  # type: ignore[no-untyped-def]
     return sent, dropped, failed
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def shard_bounds(count, shards, shard):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def shard_bounds(count, shards, shard):
     """The half-open range of `count` rows that shard number `shard` of `shards` serves."""
     return count * shard // shards, count * (shard + 1) // shards
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def run_shard(  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def run_shard(
     shard, job, results, rows, table, addresses, payload, packet, scratch, queue, vectors, rows_queued, native
 ):
-    """The life of a shard's thread: wait on its eventfd, serve its range, say so; returns when `job[1]` is set.
+    """The life of a shard's thread: wait on its eventfd, serve its range, say so; returns when `job[1]` is
+    set.
 
-    `job` is int64: rows in the batch, stop flag, number of shards, done eventfd, then the wake eventfds of shards 1, 2, ….
-    It runs without the GIL from the first wait to the last, so Python work elsewhere never delays it.
+    `job` is int64: rows in the batch, stop flag, number of shards, done eventfd, then the wake eventfds of
+    shards 1, 2, …. It runs without the GIL from the first wait to the last, so Python work elsewhere never
+    delays it.
     """
     word = np.zeros(1, np.uint64)
     while True:
@@ -250,8 +258,8 @@ def run_shard(  # type: ignore[no-untyped-def]
         call_io(native[4], np.int32(job[3]), word.ctypes.data, 8)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def run_batch(  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def run_batch(
     shards,
     job,
     results,

@@ -1,8 +1,8 @@
 """Calling C by address from compiled loops.
 
-numba refuses to cache a function that holds a ctypes pointer, because the address differs from run to run. Here an
-address is an ordinary integer argument and only the *signature* is compiled, so the kernels are cached on disk and
-a relay starts in a second. Signatures are those of Linux on 64-bit machines.
+numba refuses to cache a function that holds a ctypes pointer, because the address differs from run to run.
+Here an address is an ordinary integer argument and only the *signature* is compiled, so the kernels are
+cached on disk and a relay starts in a second. Signatures are those of Linux on 64-bit machines.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def _call(context: Any, builder: Any, result: Any, parameters: list[Any], args: 
 
 @intrinsic
 def call_seal(typingctx: Any, address: Any, session: Any, packet: Any, length: Any) -> Any:
-    """`int srtp_protect(srtp_t, void *packet, int *length)`; also the RTCP twin. All arguments int64 addresses."""
+    """`int srtp_protect(srtp_t, void *packet, int *length)`; also the RTCP twin. All arguments int64
+    addresses."""
     signature = types.int32(types.int64, types.int64, types.int64, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:

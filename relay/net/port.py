@@ -33,7 +33,8 @@ class UdpPort:
         return True
 
     def pack(self, address: sockaddr.Address) -> bytes:
-        """`address` as a packed socket address of this socket's family; raises OSError for the other family's."""
+        """`address` as a packed socket address of this socket's family; raises OSError for the other
+        family's."""
         return sockaddr.pack(address, self.family)
 
     def close(self) -> None:

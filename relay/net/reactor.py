@@ -1,8 +1,8 @@
 """The media plane's thread: one poll loop that never waits behind anything but the packet path itself.
 
-Why not an asyncio loop: when a thousand receivers come back at once, an asyncio loop runs every ready HTTP and
-handshake callback before it looks at the UDP socket again. Here each turn first drains the sockets, handing media on
-at once, and then spends at most `WORK_BUDGET_S` on everything else (see docs/adr/001).
+Why not an asyncio loop: when a thousand receivers come back at once, an asyncio loop runs every ready HTTP
+and handshake callback before it looks at the UDP socket again. Here each turn first drains the sockets,
+handing media on at once, and then spends at most `WORK_BUDGET_S` on everything else (see docs/adr/001).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 
 from relay.net.histogram import HistogramCounter
 from relay.net.port import UdpPort
+from relay.net.receive import BATCH
 
 T = TypeVar("T")
 
@@ -68,7 +69,18 @@ class Reactor:
         self._poller = select.epoll()
         self._poller.register(self._wake, select.EPOLLIN)
         self._stopping = False
+        self._closed_send_errors = 0
         self._thread = threading.Thread(target=self._run, name="loa-media", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive() and not self._stopping
+
+    @property
+    def send_errors(self) -> int:
+        """Datagrams of checks, handshakes and reports that the kernel refused."""
+        return self._closed_send_errors + sum(port.send_errors for port in list(self._ports.values()))
 
     @property
     def overflows(self) -> int:
@@ -100,7 +112,7 @@ class Reactor:
                 return
             try:
                 future.set_result(function())
-            except Exception as error:  # noqa: BLE001 - the caller gets it
+            except Exception as error:
                 future.set_exception(error)
 
         self._mailbox.put(run)
@@ -117,6 +129,7 @@ class Reactor:
         """Stop reading `port` and close it. Only from the media thread."""
         if self._ports.pop(port.fd, None) is not None:
             self._poller.unregister(port.fd)
+            self._closed_send_errors += port.send_errors
             port.close()
 
     def _run(self) -> None:
@@ -152,7 +165,7 @@ class Reactor:
                 count += 1
                 self._handler.on_datagram(port, data, source, now, arrival)
             self.datagrams += count
-            if count < 32:
+            if count < BATCH or port.fd not in self._ports:
                 return
 
     def _work(self, until: float) -> bool:

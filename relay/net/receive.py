@@ -1,7 +1,8 @@
 """Datagrams in batches, with the time the kernel received each.
 
-One `recvmmsg` brings up to `BATCH` datagrams over one crossing into the kernel and one release of the GIL. Times come
-from SO_TIMESTAMPNS, so a busy loop does not blur the arrival times that capture clocks and jitter are made from.
+One `recvmmsg` brings up to `BATCH` datagrams over one crossing into the kernel and one release of the GIL.
+Times come from SO_TIMESTAMPNS, so a busy loop does not blur the arrival times that capture clocks and jitter
+are made from.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ class BatchReceiver:
         self._headers["iovlen"] = 1
         self._headers["control"] = self._control.ctypes.data + step * _CONTROL
         self._pointer = self._headers.ctypes.data
-        self._data_view = memoryview(self._data).cast("B")
-        self._names_view = memoryview(self._names).cast("B")
-        self._control_view = memoryview(self._control).cast("B")
+        self._data_view = self._data.data.cast("B")
+        self._names_view = self._names.data.cast("B")
+        self._control_view = self._control.data.cast("B")
 
     def drain(self, fd: int) -> Iterator[tuple[bytes, bytes, float]]:
         """Yield (datagram, packed source address, arrival in unix seconds), at most `BATCH` of them.

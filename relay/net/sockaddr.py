@@ -1,7 +1,7 @@
 """Socket addresses as the kernel writes them: packed `sockaddr_in` (16 octets) or `sockaddr_in6` (28).
 
-IPv4 peers of a dual-stack socket appear as IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2); everybody above this module
-sees plain IPv4 text.
+IPv4 peers of a dual-stack socket appear as IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2); everybody above
+this module sees plain IPv4 text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The hub: gives each datagram to its session, media first, and looks after the sessions' lives.
 
-Everything here runs in the media thread. Media of publishers is handled as it arrives; all else (connectivity checks,
-handshakes, RTCP) waits in a bounded queue for the reactor's work budget, so that a thousand joins cannot make the
-sound late.
+Everything here runs in the media thread. Media of publishers is handled as it arrives; all else
+(connectivity checks, handshakes, RTCP) waits in a bounded queue for the reactor's work budget, so that a
+thousand joins cannot make the sound late.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from loacodecs.peer import Closed, Connected, RemoteChanged, Rtcp, Rtp, Transmit
+
 from loacodecs import rtcp, stun
 from loacodecs.address import Address
 from loacodecs.errors import MalformedError
-from loacodecs.peer import Closed, Connected, RemoteChanged, Rtcp, Rtp, Transmit
 from relay.channels.channel import Channel
 from relay.net import sockaddr
 from relay.net.fanout import FanoutEngine, FanoutTable
@@ -80,7 +81,8 @@ class Hub:
         self._next_scan = 0.0
         self._addresses: dict[bytes, Address] = {}
 
-    # -- sessions -----------------------------------------------------------------------------------------------
+    # -- sessions
+    # -----------------------------------------------------------------------------------------------
 
     def add(self, session: Session, role: Publisher | Listener) -> None:
         """Take `session` in; it is found by its user fragment, or by its own port if it has one."""
@@ -108,7 +110,7 @@ class Hub:
         listener = self.listeners.pop(session.id, None)
         if listener is not None:
             if listener.row is not None:
-                self._reporter.goodbye(listener)
+                self._reporter.goodbye(listener, self._wall())
             listener.stop(self.table)
         publisher = self.publishers.pop(session.id, None)
         if publisher is not None:
@@ -125,7 +127,7 @@ class Hub:
                 del self._by_source[source]
         self.refused.update(session.peer.refused)
         self.leaves[reason] += 1
-        log.info("%s ended: %s", session, reason, extra={"session": session.number})
+        log.info("%s ended: %s", session, reason, extra={"session": session.id})
         if session.on_closed is not None:
             session.on_closed(reason)
 
@@ -140,7 +142,8 @@ class Hub:
         for session in list(self.sessions.values()):
             self.close(session, reason, now)
 
-    # -- reactor.Handler ----------------------------------------------------------------------------------------
+    # -- reactor.Handler
+    # ----------------------------------------------------------------------------------------
 
     def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
         """Media of a known publisher goes out at once; everything else waits its turn."""
@@ -180,7 +183,8 @@ class Hub:
             self._next_scan = now + CONSENT_SCAN_S
             self._scan_consent(now)
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- inside
+    # -------------------------------------------------------------------------------------------------
 
     def _find(self, waiting: _Waiting) -> Session | None:
         """Whose datagram it is: by port, by source address, or for checks by user fragment."""
@@ -209,7 +213,8 @@ class Hub:
         self._drain(session, now, arrival, source if data[0] < 4 else b"")
 
     def _drain(self, session: Session, now: float, arrival: float, checked: bytes = b"") -> None:
-        """Carry out what the peer decided. `checked` is the source of a connectivity check it may have answered."""
+        """Carry out what the peer decided. `checked` is the source of a connectivity check it may have
+        answered."""
         peer = session.peer
         while (output := peer.poll()) is not None:
             if isinstance(output, Rtp):
@@ -233,6 +238,8 @@ class Hub:
         if publisher is None:
             self.refused["unexpected_media"] += 1
             return
+        if publisher.preempts:
+            self._preempt(publisher, now)
         packet = publisher.on_rtp(data, now, arrival or self._wall())
         if packet is None:
             return
@@ -243,6 +250,14 @@ class Hub:
             self.batch_seconds.observe(time.perf_counter() - began)
             session.channel.packets_out += outcome.sent
             self.send_drops += outcome.dropped + outcome.failed
+
+    def _preempt(self, publisher: Publisher, now: float) -> None:
+        """The first sound of a publisher that asked to replace whoever is on air: only now does the other stop."""
+        publisher.preempts = False
+        other = publisher.session.channel.source
+        publisher.take(now)
+        if isinstance(other, Publisher) and other is not publisher:
+            self.close(other.session, "replaced", now)
 
     def _on_rtcp(self, session: Session, data: bytes, now: float) -> None:
         try:
@@ -276,7 +291,7 @@ class Hub:
             "%s connected in %.0f ms",
             session,
             1e3 * (now - session.created),
-            extra={"session": session.number},
+            extra={"session": session.id},
         )
 
     def _on_moved(self, session: Session, address: Address) -> None:

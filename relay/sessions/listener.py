@@ -12,12 +12,13 @@ from relay.net.fanout import FanoutEngine, FanoutTable, Packet, Row
 from relay.sessions.session import Session
 
 FIRST_SEQUENCE = 0x1000
-"""Rows start between here and four times here: in the lower half of the range, so that the first wrap is far (RFC 3711
-§3.3.1), and above zero, so that a late packet from before the join does not wrap backwards."""
+"""Rows start between here and four times here: in the lower half of the range, so that the first wrap is far
+(RFC 3711 §3.3.1), and above zero, so that a late packet from before the join does not wrap backwards."""
 
 RETRANSMIT_RATE = 100.0
 RETRANSMIT_BURST = 100.0
-"""Retransmissions a second for one listener: twice a 20 ms stream; more would only deepen the congestion that lost them."""
+"""Retransmissions a second for one listener: twice a 20 ms stream; more would only deepen the congestion
+that lost them."""
 
 CLOCK_RATE = 48_000
 
@@ -67,7 +68,7 @@ class Listener:
                 sequence_offset=self._offset,
                 timestamp_offset=secrets.randbits(32),
                 capture_extension=self._capture_extension,
-            )  # fmt: skip
+            )
         )
         channel.group.add(row)
         self.row = row

@@ -12,15 +12,24 @@ from relay.sessions.session import Session
 class Publisher:
     """The receiving half of a session that feeds a channel.
 
-    `payload_types` maps the negotiated Opus payload type; anything else is refused. `carries_clock` says that the
-    source's sender reports name the wall clock the channel's capture times are meant in (another relay).
+    `payload_type` is the negotiated Opus one; anything else is refused. `preempts` makes the first packet take the
+    channel from whoever is on air. `carries_clock` says
+    that the source's sender reports name the wall clock the channel's capture times are meant in (another
+    relay).
     """
 
     def __init__(
-        self, session: Session, ingest: Ingest, payload_type: int, *, carries_clock: bool = False
+        self,
+        session: Session,
+        ingest: Ingest,
+        payload_type: int,
+        *,
+        preempts: bool = False,
+        carries_clock: bool = False,
     ) -> None:
         self.session = session
         self.ingest = ingest
+        self.preempts = preempts
         self.refused: dict[str, int] = {}
         self._payload_type = payload_type
         self._carries_clock = carries_clock
@@ -58,7 +67,7 @@ class Publisher:
 
     def release(self) -> None:
         """Leave the channel to the next source."""
-        self.session.channel.release(self)
+        self.session.channel.release(self, self.ingest)
 
     def _refuse(self, reason: str) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + 1

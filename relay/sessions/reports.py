@@ -9,6 +9,7 @@ import numpy as np
 from loacodecs.rtp import ntp_from_unix
 from relay.channels.channel import Channel
 from relay.net.fanout import FanoutEngine
+from relay.net.templates import BYE, SDES
 from relay.sessions.listener import Listener
 
 INTERVAL_S = 5.0
@@ -16,15 +17,6 @@ INTERVAL_S = 5.0
 
 SLICE_S = 0.1
 """Reports leave in slices this far apart, so that they never stand between two packets."""
-
-CNAME = b"loa"
-
-_SDES_ITEM = bytes((1, len(CNAME))) + CNAME
-_SDES_CHUNK = bytes(4) + _SDES_ITEM + bytes(4 - len(_SDES_ITEM) % 4)
-SDES = bytes((0x81, 202)) + (len(_SDES_CHUNK) // 4).to_bytes(2, "big") + _SDES_CHUNK
-"""A source description whose SSRC the kernel fills in at octet 4."""
-
-BYE = bytes((0x81, 203, 0, 1)) + bytes(4)
 
 
 class Reporter:
@@ -56,11 +48,13 @@ class Reporter:
         if listener.row is not None and channel.timeline.sequence >= 0:
             self._send(channel, np.array([listener.row], np.int32), wall)
 
-    def goodbye(self, listener: Listener) -> None:
+    def goodbye(self, listener: Listener, wall: float) -> None:
         """Tell a listener that its stream ends."""
         if listener.row is not None:
             rows = np.array([listener.row], np.int32)
-            self._engine.report(rows, 0, 0, SDES + BYE, len(SDES) + 4)
+            timestamp = listener.session.channel.capture.timestamp_at(wall)
+            ntp = ntp_from_unix(wall) if timestamp is not None else 0
+            self._engine.report(rows, ntp, timestamp or 0, SDES + BYE, len(SDES) + 4)
 
     def _send(self, channel: Channel, rows: np.ndarray[tuple[int], np.dtype[np.int32]], wall: float) -> None:
         timestamp = channel.capture.timestamp_at(wall)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from loacodecs.address import Address
 from loacodecs.peer import Peer
+
+from loacodecs.address import Address
 from loacodecs.sdp import AudioDescription
 from relay.channels.channel import Channel
 
@@ -64,6 +65,7 @@ class Session:
         self.credentials = credentials
         self.subject = subject
         self.offer = offer
+        self.remote_ufrag = offer.ice_ufrag if offer is not None else ""
         self.created = now
         self.connected_at: float | None = None
         self.etag = secrets.token_urlsafe(9)

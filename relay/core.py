@@ -1,0 +1,296 @@
+"""The relay's core behind `relay.ports.RelayCore`: coroutines outside, the media thread inside.
+
+What needs no lock is done by the caller's thread (parsing and writing SDP); whatever touches sessions, channels or
+the fan-out table is a short function handed to the reactor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from loacodecs.peer import Peer
+
+from loacodecs import rtp, sdp
+from loacodecs.dtls import Certificate
+from relay.channels.channel import Channel
+from relay.channels.ingest import Ingest
+from relay.config import Config
+from relay.errors import (
+    ChannelBusy,
+    ChannelNotFound,
+    PreconditionFailed,
+    PreconditionRequired,
+    SessionNotFound,
+    Unavailable,
+    Unprocessable,
+)
+from relay.names import is_channel_name
+from relay.net.addresses import AddressBook
+from relay.net.fanout import FanoutEngine, FanoutTable
+from relay.net.reactor import Reactor
+from relay.ports import ChannelState, RelayStats, SessionCreated, SessionKind, TrickleResult
+from relay.sessions.hub import Hub
+from relay.sessions.listener import Listener
+from relay.sessions.publisher import Publisher
+from relay.sessions.session import Credentials, Session
+from relay.statistics import channel_state, snapshot
+
+T = TypeVar("T")
+
+RETRY_AFTER_S = 5
+"""What a full or draining relay tells its clients to wait."""
+
+CHANNELS_MAX = 4_096
+"""Channels that `channels.auto` may make; beyond that the relay says it is full."""
+
+
+class Core:
+    """Sessions and channels for the HTTP side. Made by `relay.app`, which owns the parts it is given."""
+
+    def __init__(
+        self,
+        config: Config,
+        certificate: Certificate,
+        table: FanoutTable,
+        engine: FanoutEngine,
+        hub: Hub,
+        reactor: Reactor,
+        addresses: AddressBook,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.certificate = certificate
+        self.hub = hub
+        self.reactor = reactor
+        self._table = table
+        self._engine = engine
+        self._addresses = addresses
+        self._clock = clock
+        self._draining = False
+        for name, settings in config.channels.named.items():
+            self.add_channel(name, title=settings.title, public=settings.public, origin=settings.source)
+
+    # What HTTP asks without waiting
+
+    @property
+    def draining(self) -> bool:
+        """True once no new session is accepted."""
+        return self._draining
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether a new session would be served now."""
+        if self._draining:
+            return False, "the relay is draining"
+        if not self.reactor.alive:
+            return False, "the media thread has ended"
+        return True, "ok"
+
+    def stats(self) -> RelayStats:
+        """A snapshot of all counters; taken without stopping the media thread."""
+        return snapshot(self.hub, self.reactor, self._clock())
+
+    def channels(self) -> Sequence[ChannelState]:
+        """All channels, by name."""
+        now = self._clock()
+        known: Mapping[str, Channel] = dict(self.hub.channels)
+        return [channel_state(known[name], now) for name in sorted(known)]
+
+    # What HTTP waits for
+
+    async def publish(
+        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None
+    ) -> SessionCreated:
+        """Answer a WHIP offer; raises RelayError, SdpError, NegotiationError."""
+        self._check_open()
+        description = sdp.parse_offer(offer)
+        credentials = Credentials.new()
+        answer = sdp.make_answer(
+            description,
+            direction="recvonly",
+            extensions=(rtp.AUDIO_LEVEL_URI,),
+            **self._answer_transport(credentials, local_address),
+        )
+        open_session = partial(self._open_publisher, channel, description, credentials, subject, replace)
+        return self._created(await self._in_media(open_session), answer)
+
+    async def listen(
+        self, channel: str, offer: str, *, subject: str, local_address: str | None
+    ) -> SessionCreated:
+        """Answer a WHEP offer; raises RelayError, SdpError, NegotiationError."""
+        self._check_open()
+        description = sdp.parse_offer(offer)
+        credentials = Credentials.new()
+        ssrc = secrets.randbits(32)
+        answer = sdp.make_answer(
+            description,
+            direction="sendonly",
+            extensions=(rtp.ABS_CAPTURE_TIME_URI,),
+            ssrc=ssrc,
+            cname="loa",
+            **self._answer_transport(credentials, local_address),
+        )
+        open_session = partial(self._open_listener, channel, description, credentials, subject, ssrc)
+        return self._created(await self._in_media(open_session), answer)
+
+    async def trickle(
+        self, channel: str, kind: SessionKind, session: str, fragment: str, if_match: str | None
+    ) -> TrickleResult:
+        """Take candidates or an ICE restart (RFC 9725 §4.3); raises RelayError, SdpError."""
+        if if_match is None:
+            raise PreconditionRequired("PATCH needs If-Match with the ETag of the session")
+        parsed = sdp.parse_fragment(fragment)
+        return await self._in_media(partial(self._trickle, channel, kind, session, parsed, if_match))
+
+    async def close(self, channel: str, kind: SessionKind, session: str) -> None:
+        """End a session; raises SessionNotFound."""
+
+        def end() -> None:
+            self.hub.close(self._find(channel, kind, session), "deleted", self._clock())
+
+        await self._in_media(end)
+
+    async def drain(self) -> None:
+        """Accept nothing new, say goodbye to everybody."""
+        self._draining = True
+        await self._in_media(lambda: self.hub.close_all("drained", self._clock()))
+
+    def add_channel(self, name: str, *, title: str = "", public: bool = False, origin: str = "") -> Channel:
+        """Make a channel. Before the reactor runs, or in the media thread."""
+        media = self.config.media
+        channel = Channel(
+            name,
+            title=title,
+            public=public,
+            origin=origin,
+            media_timeout=media.media_timeout,
+            capacity=media.listeners_max,
+            history=media.history,
+            first_timestamp=secrets.randbits(32),
+        )
+        self.hub.channels[name] = channel
+        return channel
+
+    async def in_media(self, function: Callable[[], T]) -> T:
+        """Run a short `function` in the media thread."""
+        return await self._in_media(function)
+
+    # In the media thread
+
+    def _open_publisher(
+        self, name: str, offer: sdp.AudioDescription, credentials: Credentials, subject: str, replace: bool
+    ) -> Session:
+        now = self._clock()
+        channel = self._channel(name)
+        if channel.origin:
+            raise ChannelBusy(f"channel {name} is pulled from another relay and cannot be published to")
+        free = channel.free_for(None, now)
+        if not (free or replace):
+            raise ChannelBusy(f"channel {name} has a publisher on air; send replace to take over")
+        session = self._session("publish", channel, offer, credentials, subject, now)
+        ingest = Ingest(
+            nack=offer.nack,
+            level_id=offer.extensions.get(rtp.AUDIO_LEVEL_URI, 0),
+            report_ssrc=secrets.randbits(32),
+        )
+        publisher = Publisher(session, ingest, offer.opus_payload_type, preempts=not free)
+        self.hub.add(session, publisher)
+        if free:
+            publisher.take(now)
+        return session
+
+    def _open_listener(
+        self, name: str, offer: sdp.AudioDescription, credentials: Credentials, subject: str, ssrc: int
+    ) -> Session:
+        channel = self._channel(name)
+        if len(self.hub.listeners) >= self.config.media.listeners_max:
+            raise Unavailable(
+                "the relay serves as many listeners as media.listeners_max allows", RETRY_AFTER_S
+            )
+        session = self._session("listen", channel, offer, credentials, subject, self._clock())
+        extension = offer.extensions.get(rtp.ABS_CAPTURE_TIME_URI, 0)
+        # A two-byte header extension is never sent, so only ids of the one-byte form can be used (RFC 8285 §4.2).
+        usable = extension if extension < 15 else 0
+        self.hub.add(session, Listener(session, offer.opus_payload_type, ssrc, usable))
+        return session
+
+    def _session(
+        self, kind: SessionKind, channel: Channel, offer: sdp.AudioDescription,
+        credentials: Credentials, subject: str, now: float,
+    ) -> Session:  # fmt: skip
+        peer = Peer.server(
+            certificate=self.certificate, ufrag=credentials.ufrag, pwd=credentials.password, offer=offer,
+            random=os.urandom,
+        )  # fmt: skip
+        return Session(kind, channel, peer, credentials, now, subject=subject, offer=offer)
+
+    def _trickle(
+        self, channel: str, kind: SessionKind, name: str, fragment: sdp.IceFragment, if_match: str
+    ) -> TrickleResult:
+        session = self._find(channel, kind, name)
+        restart = bool(fragment.ufrag) and fragment.ufrag != session.remote_ufrag
+        tags = {tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")}
+        if session.etag not in tags and not (restart and "*" in tags):
+            raise PreconditionFailed("If-Match names an older ICE session; use the ETag of the newest answer")
+        if not restart:
+            session.peer.add_remote_candidates(fragment.candidates)
+            return TrickleResult(session.etag)
+        if not fragment.ufrag or not fragment.pwd:
+            raise Unprocessable("an ICE restart needs a=ice-ufrag and a=ice-pwd")
+        old = session.credentials.ufrag
+        session.credentials = Credentials.new()
+        session.remote_ufrag = fragment.ufrag
+        session.etag = secrets.token_urlsafe(9)
+        session.peer.restart(
+            session.credentials.ufrag, session.credentials.password, fragment.ufrag, fragment.pwd
+        )
+        self.hub.rename(session, old)
+        answer = sdp.make_fragment(
+            ufrag=session.credentials.ufrag,
+            pwd=session.credentials.password,
+            candidates=self._addresses.candidates(None),
+            mid=session.offer.mid if session.offer else "0",
+        )
+        return TrickleResult(session.etag, answer)
+
+    def _find(self, channel: str, kind: SessionKind, name: str) -> Session:
+        session = self.hub.sessions.get(name)
+        if session is None or session.kind != kind or session.channel.name != channel:
+            raise SessionNotFound("no such session; it may have ended")
+        return session
+
+    def _channel(self, name: str) -> Channel:
+        channel = self.hub.channels.get(name)
+        if channel is not None:
+            return channel
+        if not self.config.channels.auto or not is_channel_name(name):
+            raise ChannelNotFound(f"channel {name} is not configured on this relay")
+        if len(self.hub.channels) >= CHANNELS_MAX:
+            raise Unavailable(f"this relay has its {CHANNELS_MAX} channels", RETRY_AFTER_S)
+        return self.add_channel(name)
+
+    # Small things
+
+    def _check_open(self) -> None:
+        if self._draining:
+            raise Unavailable("the relay is shutting down", RETRY_AFTER_S)
+
+    def _answer_transport(self, credentials: Credentials, asked_at: str | None) -> dict[str, object]:
+        return {
+            "ice_ufrag": credentials.ufrag,
+            "ice_pwd": credentials.password,
+            "fingerprint": self.certificate.fingerprint,
+            "candidates": self._addresses.candidates(asked_at),
+            "session_id": secrets.randbits(62),
+        }
+
+    def _created(self, session: Session, answer: str) -> SessionCreated:
+        return SessionCreated(session.id, answer, session.etag)
+
+    async def _in_media(self, function: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self.reactor.call(function))

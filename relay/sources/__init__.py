@@ -1,0 +1,1 @@
+"""What feeds a channel from outside: another relay; later files, URLs and line inputs."""

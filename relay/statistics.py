@@ -1,0 +1,97 @@
+"""Snapshots of the core's counters for metrics and the API.
+
+Read from the HTTP thread while the media thread goes on: every figure is a whole number read at once, and a snapshot
+may be a packet apart from its neighbour.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import accumulate
+
+from relay.channels.channel import Channel
+from relay.channels.ingest import Ingest
+from relay.net.histogram import HistogramCounter
+from relay.net.reactor import Reactor
+from relay.ports import ChannelState, ChannelStats, Histogram, RelayStats
+from relay.sessions.hub import Hub
+from relay.sessions.listener import ListenerQuality
+
+
+def snapshot(hub: Hub, reactor: Reactor, now: float) -> RelayStats:
+    """Everything `/metrics` shows."""
+    listeners = list(hub.listeners.values())
+    publishers = list(hub.publishers.values())
+    refused = Counter(hub.refused)
+    for session in list(hub.sessions.values()):
+        refused.update(session.peer.refused)
+    for publisher in publishers:
+        refused.update(publisher.refused)
+    qualities: dict[str, list[ListenerQuality]] = {}
+    for listener in listeners:
+        qualities.setdefault(listener.session.channel.name, []).append(listener.quality)
+    feeding: dict[str, list[Ingest]] = {}
+    for publisher in publishers:
+        feeding.setdefault(publisher.session.channel.name, []).append(publisher.ingest)
+    channels = {
+        name: _channel_stats(channel, qualities.get(name, []), feeding.get(name, []), now)
+        for name, channel in list(hub.channels.items())
+    }
+    return RelayStats(
+        channels=channels,
+        sessions=Counter(session.kind for session in list(hub.sessions.values())),
+        joins=dict(hub.joins),
+        leaves=dict(hub.leaves),
+        refused=dict(refused),
+        send_errors=hub.send_drops + reactor.send_errors,
+        datagrams_in=reactor.datagrams,
+        receive_overflows=reactor.overflows,
+        batch_seconds=_histogram(hub.batch_seconds),
+        loop_lag_seconds=_histogram(reactor.lag),
+        join_seconds=_histogram(hub.join_seconds),
+    )
+
+
+def channel_state(channel: Channel, now: float) -> ChannelState:
+    """A channel as people see it."""
+    on_air = channel.on_air(now)
+    return ChannelState(
+        name=channel.name,
+        title=channel.title,
+        public=channel.public,
+        on_air=on_air,
+        publisher=channel.source is not None and on_air,
+        listeners=channel.group.count,
+        level_dbov=channel.level_dbov if on_air else None,
+        source=channel.origin,
+    )
+
+
+def _channel_stats(
+    channel: Channel, mine: list[ListenerQuality], feeding: list[Ingest], now: float
+) -> ChannelStats:
+    count = max(1, len(mine))
+    return ChannelStats(
+        listeners=channel.group.count,
+        publisher=channel.source is not None,
+        on_air=channel.on_air(now),
+        packets_in=channel.packets_in,
+        bytes_in=channel.octets_in,
+        packets_out=channel.packets_out,
+        lost_in=channel.lost + sum(ingest.lost for ingest in feeding),
+        duplicates_in=channel.duplicates + sum(ingest.duplicates for ingest in feeding),
+        late_in=channel.late + sum(ingest.late for ingest in feeding),
+        switches=channel.switches,
+        nacks_received=channel.nacks_received,
+        retransmitted=channel.retransmitted,
+        nacks_refused=channel.nacks_refused,
+        nacks_sent=channel.nacks_sent + sum(ingest.nacks_sent for ingest in feeding),
+        listener_fraction_lost=sum(quality.fraction_lost for quality in mine) / count,
+        listener_jitter_s=sum(quality.jitter_s for quality in mine) / count,
+    )
+
+
+def _histogram(counter: HistogramCounter) -> Histogram:
+    buckets = list(counter.buckets)
+    cumulative = list(accumulate(buckets))
+    return Histogram(counter.bounds, tuple(cumulative[:-1]), counter.total, cumulative[-1])

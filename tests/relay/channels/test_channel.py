@@ -1,0 +1,166 @@
+"""What a channel forwards, and as which packet."""
+
+from __future__ import annotations
+
+from loacodecs import rtcp, rtp
+from relay.channels.channel import Channel
+from relay.channels.history import PacketHistory
+from relay.channels.ingest import Ingest
+from relay.net.fanout import Packet
+from relay.net.kernel import MAX_PAYLOAD
+
+UNIX = 1_700_000_000.0
+
+
+def media(
+    sequence: int, *, ssrc: int = 9, payload: bytes = b"opus", timestamp: int | None = None
+) -> rtp.RtpPacket:
+    stamp = 960 * sequence if timestamp is None else timestamp
+    return rtp.RtpPacket(111, False, sequence & 0xFFFF, stamp & 0xFFFF_FFFF, ssrc, payload)
+
+
+def feed(
+    channel: Channel, source: str, ingest: Ingest, sequence: int, now: float, **fields: int
+) -> Packet | None:
+    return channel.on_packet(source, ingest, media(sequence, **fields), now, UNIX + now)  # type: ignore[arg-type]
+
+
+def test_a_channel_lives_on_and_the_next_publisher_is_seamless() -> None:
+    channel = Channel("xa")
+    first, second = Ingest(nack=False), Ingest(nack=False)
+    a = [feed(channel, "a", first, n, 0.02 * n) for n in range(3)]
+    channel.release("a", first)
+    b = [feed(channel, "b", second, 5000 + n, 10 + 0.02 * n, ssrc=77) for n in range(2)]
+    packets = [p for p in a + b if p]
+    assert [p.sequence for p in packets] == [0, 1, 2, 3, 4]
+    assert [p.timestamp for p in packets] == [
+        0,
+        960,
+        1920,
+        1920 + 48_000 * 10 - 1920,
+        1920 + 48_000 * 10 - 960,
+    ]
+    assert [p.marker for p in packets] == [True, False, False, True, False]
+
+
+def test_a_second_source_is_not_heard_while_the_first_is_on_air() -> None:
+    channel = Channel("xa")
+    a, b = Ingest(nack=False), Ingest(nack=False)
+    assert feed(channel, "a", a, 1, 0.0)
+    assert feed(channel, "b", b, 1, 0.5) is None
+    assert not channel.free_for("b", 1.9)
+    assert channel.free_for("b", 2.5)
+    assert feed(channel, "b", b, 2, 2.5)
+    assert feed(channel, "a", a, 2, 2.6) is None
+
+
+def test_a_publisher_that_died_is_noticed_in_two_seconds() -> None:
+    channel = Channel("xa", media_timeout=2.0)
+    feed(channel, "a", Ingest(nack=False), 1, 100.0)
+    assert channel.on_air(101.9)
+    assert not channel.on_air(102.1)
+
+
+def test_duplicates_and_oversized_payloads_go_nowhere() -> None:
+    channel = Channel("xa")
+    ingest = Ingest(nack=False)
+    assert feed(channel, "a", ingest, 1, 0.0)
+    assert feed(channel, "a", ingest, 1, 0.0) is None
+    assert ingest.duplicates == 1
+    assert channel.on_packet("a", ingest, media(2, payload=bytes(MAX_PAYLOAD + 1)), 0.1, UNIX) is None
+    assert channel.on_packet("a", ingest, media(2, payload=b""), 0.1, UNIX) is None
+    assert channel.oversized == 2
+
+
+def test_loss_is_counted_and_a_late_arrival_mends_it() -> None:
+    ingest = Ingest(nack=True)
+    channel = Channel("xa")
+    for n in (0, 1, 3, 4):
+        feed(channel, "a", ingest, n, 0.02 * n)
+    assert ingest.lost == 1
+    late = feed(channel, "a", ingest, 2, 0.1)
+    assert late is not None
+    assert late.sequence == 2
+    assert ingest.lost == 0
+
+
+def test_a_missing_packet_is_asked_for_once_it_is_not_merely_late() -> None:
+    ingest = Ingest(nack=True, report_ssrc=42)
+    channel = Channel("xa")
+    for n in (0, 1, 3):
+        feed(channel, "a", ingest, n, 0.02 * n)
+    feed(channel, "a", ingest, 4, 0.1)
+    due = ingest.due(0.2)
+    assert due is not None
+    nacks = [packet for packet in rtcp.parse(due) if isinstance(packet, rtcp.Nack)]
+    assert nacks == [rtcp.Nack(42, 9, (2,))]
+    reports = [packet for packet in rtcp.parse(due) if isinstance(packet, rtcp.ReceiverReport)]
+    assert reports[0].reports[0].packets_lost == 1
+
+
+def test_no_nack_to_a_source_that_did_not_offer_it() -> None:
+    ingest = Ingest(nack=False)
+    channel = Channel("xa")
+    for n in (0, 1, 9):
+        feed(channel, "a", ingest, n, 0.02 * n)
+    due = ingest.due(1.0)
+    assert due is not None
+    assert not any(isinstance(packet, rtcp.Nack) for packet in rtcp.parse(due))
+    assert ingest.due(1.001) is None
+
+
+def test_capture_time_rides_on_the_first_packet_and_then_once_a_second() -> None:
+    channel = Channel("xa")
+    ingest = Ingest(nack=False)
+    stamped = [n for n in range(150) if (p := feed(channel, "a", ingest, n, 0.02 * n)) and p.capture]
+    assert stamped == [0, 50, 100]
+
+
+def test_capture_time_of_an_upstream_relay_is_carried_not_replaced() -> None:
+    channel = Channel("xa")
+    ingest = Ingest(nack=False, capture_id=3)
+    packet = media(0)
+    ntp = rtp.ntp_from_unix(UNIX - 0.75)
+    packet.extension_profile, packet.extension = rtp.pack_extension([(3, rtp.pack_capture_time(ntp))])
+    out = channel.on_packet("up", ingest, packet, 0.0, UNIX)
+    assert out is not None
+    assert abs(rtp.unix_from_ntp(out.capture) - (UNIX - 0.75)) < 1e-6
+
+
+def test_an_upstreams_sender_report_moves_capture_time() -> None:
+    channel = Channel("xa", first_timestamp=10_000)
+    ingest = Ingest(nack=False)
+    feed(channel, "up", ingest, 5, 0.0, timestamp=777)
+    channel.on_sender_report("up", 9, 777 + 48_000, UNIX - 3.0)
+    assert channel.capture.capture(10_000) == UNIX - 4.0
+    channel.on_sender_report("somebody else", 9, 0, 0.0)
+    assert channel.capture.capture(10_000) == UNIX - 4.0
+
+
+def test_level_is_what_the_source_announces() -> None:
+    channel = Channel("xa")
+    ingest = Ingest(nack=False, level_id=1)
+    packet = media(0)
+    packet.extension_profile, packet.extension = rtp.pack_extension([(1, bytes([0x80 | 23]))])
+    channel.on_packet("a", ingest, packet, 0.0, UNIX)
+    assert channel.level_dbov == -23
+
+
+def test_history_remembers_the_newest_and_forgets_the_rest() -> None:
+    history = PacketHistory(4)
+    packets = {n: Packet(n, n, b"x") for n in range(10)}
+    for n, packet in packets.items():
+        history.add(n, packet)
+    assert [history.get(n) for n in range(10)] == [None] * 6 + [packets[n] for n in range(6, 10)]
+    assert history.get(10) is None
+    assert history.get(-1) is None
+
+
+def test_extend_finds_the_number_near_the_newest() -> None:
+    channel = Channel("xa")
+    ingest = Ingest(nack=False)
+    for n in range(65_530, 65_530 + 20):
+        feed(channel, "a", ingest, n, 0.02 * n)
+    newest = channel.timeline.sequence
+    assert channel.extend(newest & 0xFFFF) == newest
+    assert channel.extend((newest - 5) & 0xFFFF) == newest - 5

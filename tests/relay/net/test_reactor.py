@@ -1,0 +1,131 @@
+"""The media loop: media before work, work in small portions, and no mistake ends it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from loacodecs.errors import ConfigurationError
+from relay.net.port import UdpPort, open_port
+from relay.net.reactor import Reactor
+
+
+class Recorder:
+    """A handler that notes what it is given and wakes who waits for it."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.pending: list[Callable[[], None]] = []
+        self._changed = threading.Condition()
+
+    def note(self, event: object) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[list[object]], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: condition(self.events), timeout=5), self.events[-5:]
+
+    def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
+        self.note(data)
+        if data == b"fault":
+            raise RuntimeError("a mistake in a handler")
+
+    def work(self, now: float) -> bool:
+        if not self.pending:
+            return False
+        self.pending.pop(0)()
+        return True
+
+    def on_tick(self, now: float) -> None:
+        self.note("tick")
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.handler = Recorder()
+        self.reactor = Reactor(self.handler)
+        self.port = open_port("127.0.0.1", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
+        self.reactor.add_port(self.port)
+        self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def send(self, data: bytes) -> None:
+        self.sender.sendto(data, self.port.address)
+
+    def __enter__(self) -> Loop:
+        self.reactor.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.reactor.stop()
+        self.sender.close()
+
+
+def test_datagrams_and_ticks_reach_the_handler() -> None:
+    with Loop() as loop:
+        loop.send(b"hello")
+        loop.handler.wait_for(lambda events: b"hello" in events and events.count("tick") >= 3)
+        assert loop.reactor.alive
+    assert not loop.reactor.alive
+
+
+def test_a_call_runs_in_the_media_thread_and_brings_its_result_or_its_error() -> None:
+    with Loop() as loop:
+        assert loop.reactor.call(lambda: threading.current_thread().name).result(5) == "loa-media"
+
+        def fail() -> None:
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            loop.reactor.call(fail).result(5)
+
+
+def test_a_mistake_in_a_handler_is_counted_and_the_loop_goes_on() -> None:
+    with Loop() as loop:
+        loop.send(b"fault")
+        loop.handler.wait_for(lambda events: b"fault" in events)
+        loop.send(b"after")
+        loop.handler.wait_for(lambda events: b"after" in events)
+        assert loop.reactor.faults == 1
+
+
+def test_media_does_not_wait_behind_a_pile_of_work() -> None:
+    loop = Loop()
+    slow = 200
+
+    def work() -> None:
+        busy_until = time.perf_counter() + 0.0005
+        while time.perf_counter() < busy_until:
+            pass
+        loop.handler.note("work")
+
+    loop.handler.pending = [work] * slow
+    loop.handler.pending.insert(3, lambda: loop.send(b"sound"))
+    with loop:
+        loop.handler.wait_for(lambda events: b"sound" in events)
+        done = loop.handler.events[: loop.handler.events.index(b"sound")].count("work")
+        # The work budget is 1 ms: a handful of pieces at most before the socket is looked at again.
+        assert done < 20
+        loop.handler.wait_for(lambda events: events.count("work") == slow)
+
+
+def test_a_removed_port_is_closed_and_read_no_more() -> None:
+    with Loop() as loop:
+        loop.reactor.call(lambda: loop.reactor.remove_port(loop.port)).result(5)
+        assert loop.port.socket.fileno() == -1
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    first = open_port("127.0.0.1", 0, receive_buffer=1 << 16, send_buffer=1 << 16)
+    try:
+        with pytest.raises(ConfigurationError, match=r"media\.listen: UDP port 127\.0\.0\.1:\d+ is in use"):
+            open_port("127.0.0.1", first.address[1], receive_buffer=1 << 16, send_buffer=1 << 16)
+        with pytest.raises(ConfigurationError, match="not an address of this machine"):
+            open_port("192.0.2.1", 0, receive_buffer=1 << 16, send_buffer=1 << 16)
+    finally:
+        first.close()

@@ -1,0 +1,69 @@
+"""Batches of datagrams with the kernel's arrival times."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from relay.net import sockaddr
+from relay.net.port import open_port
+from relay.net.receive import BATCH
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
+def test_datagrams_come_whole_with_source_and_arrival(host: str) -> None:
+    port = open_port(host, 0, receive_buffer=1 << 20, send_buffer=1 << 20)
+    number = port.address[1]
+    target = ("::1", number) if host == "::1" else ("127.0.0.1", number)
+    sender = socket.socket(socket.AF_INET6 if host == "::1" else socket.AF_INET, socket.SOCK_DGRAM)
+    sender.bind((target[0], 0))
+    before = time.time()
+    for n in range(BATCH + 6):
+        sender.sendto(bytes([n]) * (n + 1), target)
+    after = time.time()
+    try:
+        first = list(port.receiver.drain(port.fd))
+        second = list(port.receiver.drain(port.fd))
+        assert list(port.receiver.drain(port.fd)) == []
+        assert [data for data, _, _ in first + second] == [bytes([n]) * (n + 1) for n in range(BATCH + 6)]
+        assert {sockaddr.unpack(source) for _, source, _ in first} == {sender.getsockname()[:2]}
+        arrivals = [arrival for _, _, arrival in first + second]
+        assert arrivals == sorted(arrivals)
+        assert before - 0.001 <= arrivals[0] <= arrivals[-1] <= after + 0.001
+        # What was received can be answered: the packed source is a valid destination.
+        assert port.send(b"back", sockaddr.unpack(first[0][1]))
+        sender.settimeout(2)
+        assert sender.recv(100) == b"back"
+    finally:
+        sender.close()
+        port.close()
+
+
+def test_an_overflowing_buffer_is_told() -> None:
+    port = open_port("127.0.0.1", 0, receive_buffer=1, send_buffer=1 << 20)
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        for _ in range(200):
+            sender.sendto(bytes(1200), port.address)
+        while list(port.receiver.drain(port.fd)):
+            pass
+        sender.sendto(b"x", port.address)
+        assert [data for data, _, _ in port.receiver.drain(port.fd)] == [b"x"]
+        assert port.receiver.overflows > 100
+    finally:
+        sender.close()
+        port.close()
+
+
+def test_a_datagram_longer_than_any_of_ours_is_cut_not_split() -> None:
+    port = open_port("127.0.0.1", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sender.sendto(bytes(9000), port.address)
+        sender.sendto(b"next", port.address)
+        assert [len(data) for data, _, _ in port.receiver.drain(port.fd)] == [2048, 4]
+    finally:
+        sender.close()
+        port.close()
