@@ -30,6 +30,10 @@ def compiled(function: Function) -> Function:
     return cast("Function", numba.njit(nogil=True, cache=True)(function))
 
 
+# numba's own types differ between versions and describe the Python side only
+_intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
+
+
 def _external(name: str, result: Any, *arguments: Any) -> Any:
     return types.ExternalFunction(name, result(*arguments))
 
@@ -48,7 +52,7 @@ _clock_gettime = _external("clock_gettime", types.int32, types.int32, types.intp
 _clock_nanosleep = _external("clock_nanosleep", types.int32, types.int32, types.int32, types.intp, types.intp)
 
 
-@intrinsic
+@_intrinsic
 def _fence(typing_context: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -58,7 +62,7 @@ def _fence(typing_context: Any) -> Any:
     return types.void(), generate
 
 
-@intrinsic
+@_intrinsic
 def _call_protect(typing_context: Any, address: Any, session: Any, packet: Any, length: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

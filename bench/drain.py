@@ -23,6 +23,7 @@ from bench.compiled import (
     sleep_until,
     write,
 )
+from bench.floor import FIRST_BYTE
 from bench.histogram import bin_of
 from bench.sendlog import DEPTH, WINDOWS, SendLog
 
@@ -47,7 +48,7 @@ _SEEN_BITS = 63
 class Mode(IntEnum):
     """What a receiver does with a datagram."""
 
-    COUNT = 0  # only count it: the floor
+    COUNT = 0  # only count it
     JOIN = 1  # hand everything to Python, at once
     MEASURE = 2  # account RTP, hand the rest to Python
     SAMPLE = 3  # account RTP and hand a copy of it to Python too
@@ -69,7 +70,7 @@ class Table(NamedTuple):
     cohort: npt.NDArray[np.int32]
     base_timestamp: Ints
     base_counter: Ints
-    counted: Ints  # datagrams in mode COUNT
+    counted: Ints  # datagrams in mode COUNT, and those of the floor in any mode
     packets: Ints  # RTP packets, all
     octets: Ints  # bytes of all RTP packets
     first_arrival: Ints
@@ -274,10 +275,10 @@ def _take(
     if overflowed > table.overflowed[row]:
         table.overflowed[row] = overflowed
     mode = table.mode[row]
-    if mode == _COUNT:
+    data = inbox.data[slot]
+    if mode == _COUNT or data[0] == FIRST_BYTE:
         table.counted[row] += 1
         return 0
-    data = inbox.data[slot]
     # RFC 7983 and RFC 5761 §4: 128..191 is RTP or RTCP, and RTCP's packet types are 192..223
     if length < 12 or data[0] >> 6 != 2 or 192 <= data[1] <= 223:
         return _hand_over(ring, inbox, control, slot, row, arrival, length)

@@ -9,7 +9,6 @@ encryption, no header, no bookkeeping. The cost is the CPU time of the sending t
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +23,11 @@ from bench.compiled import (
     sendmmsg,
     sleep_until,
 )
+from bench.socket_names import socket_name
+from loacodecs.address import Address
 
 SENDMMSG_LIMIT = 1024
+FIRST_BYTE = 0xFF  # no protocol of RFC 7983: the receivers count these apart
 SEND_BUFFER_BYTES = 4 << 20
 
 Ints = npt.NDArray[np.int64]
@@ -69,44 +71,39 @@ def _send(
         result[0] += clock(CLOCK_THREAD_CPUTIME_ID, scratch) - before
 
 
-def measure(
-    addresses: Sequence[Sequence[tuple[str, int]]],
-    *,
-    size: int,
-    frame_ms: int,
-    duration_s: float,
-    phase_ns: Sequence[int],
-) -> FloorRun:
-    """Send datagrams of `size` bytes to `addresses[channel]` every `frame_ms` for `duration_s`.
+class Floor:
+    """The datagrams of one packet time, prepared once."""
 
-    Blocks; the work is done in a thread of its own so that its CPU clock counts nothing else.
-    """
-    grouped = [address for channel in addresses for address in channel]
-    payload = np.zeros(size, np.uint8)
-    payload[0] = 0x80
-    vector = np.array([payload.ctypes.data, size], np.int64)
-    names = np.zeros((len(grouped), 16), np.uint8)
-    headers = np.zeros((len(grouped), 8), np.int64)
-    for row, (host, port) in enumerate(grouped):
-        name = (
-            socket.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + socket.inet_aton(host) + bytes(8)
-        )
-        names[row] = np.frombuffer(name, np.uint8)
-        headers[row, :4] = names[row].ctypes.data, 16, vector.ctypes.data, 1
-    first_of = np.cumsum([0, *(len(channel) for channel in addresses)], dtype=np.int64)
-    interval = frame_ms * 1_000_000
-    batches = max(1, round(duration_s * 1000 / frame_ms))
-    phase = np.array(phase_ns, np.int64)
-    result = np.zeros(3, np.int64)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        _send(sender.fileno(), headers, first_of, phase, 0, interval, result)  # compiles
-        thread = threading.Thread(
-            target=_send,
-            args=(sender.fileno(), headers, first_of, phase, batches, interval, result),
-            name="bench-floor",
-        )
-        thread.start()
-        thread.join()
-    cpu, sent, refused = (int(value) for value in result)
-    return FloorRun(cpu / 1000 / max(sent, 1), sent, refused)
+    def __init__(
+        self,
+        addresses: Sequence[Sequence[Address]],
+        *,
+        size: int,
+        frame_ms: int,
+        phase_ns: Sequence[int],
+    ) -> None:
+        """Datagrams of `size` bytes for `addresses[channel]`, each channel's batch at its phase."""
+        grouped = [address for channel in addresses for address in channel]
+        self._payload = np.zeros(size, np.uint8)
+        self._payload[0] = FIRST_BYTE
+        self._vector = np.array([self._payload.ctypes.data, size], np.int64)
+        self._names = np.array([list(socket_name(address)) for address in grouped], np.uint8)
+        self._headers = np.zeros((len(grouped), 8), np.int64)
+        for row in range(len(grouped)):
+            self._headers[row, :4] = self._names[row].ctypes.data, 16, self._vector.ctypes.data, 1
+        self._first_of = np.cumsum([0, *(len(channel) for channel in addresses)], dtype=np.int64)
+        self._phase = np.array(phase_ns, np.int64)
+        self._frame_ms = frame_ms
+
+    def run(self, duration_s: float) -> FloorRun:
+        """Send for `duration_s` seconds and return the cost. Blocks; lets go of the GIL."""
+        result = np.zeros(3, np.int64)
+        interval = self._frame_ms * 1_000_000
+        batches = max(1, round(duration_s * 1000 / self._frame_ms))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            descriptor = sender.fileno()
+            for count in (0, batches):  # the first call only compiles
+                _send(descriptor, self._headers, self._first_of, self._phase, count, interval, result)
+        cpu, sent, refused = (int(value) for value in result)
+        return FloorRun(cpu / 1000 / max(sent, 1), sent, refused)

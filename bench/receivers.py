@@ -32,7 +32,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from loacodecs.address import Address
 
 from bench.drain import (
     ACTIVE,
@@ -58,6 +57,8 @@ from bench.drain import (
 from bench.errors import BenchError
 from bench.histogram import BINS
 from bench.sendlog import WINDOWS, SendLog
+from bench.socket_names import address_of
+from loacodecs.address import Address
 
 TICK_S = 0.002
 DRAIN_PERIOD_S = 0.040
@@ -169,12 +170,11 @@ class Receivers:
         ring = self._ring
         while ring.head[1] < ring.head[0]:
             place = int(ring.head[1]) % RING_SLOTS
-            name = ring.address[place].tobytes()
             arrival = Arrival(
                 int(ring.row[place]),
                 int(ring.arrival[place]),
                 ring.data[place, : ring.length[place]].tobytes(),
-                (socket.inet_ntop(socket.AF_INET, name[4:8]), int.from_bytes(name[2:4], "big")),
+                address_of(ring.address[place].tobytes()),
             )
             ring.head[1] += 1
             yield arrival

@@ -22,7 +22,11 @@ TOC_BY_FRAME_MS = {
     40: 10 << 3,  # SILK wide band
     60: 11 << 3,  # SILK wide band
 }
+PAYLOAD_BYTES_MAX = 1200
 HEADER_BYTES = 13  # TOC, publisher (4), counter (8)
+
+
+_COUNTING = bytes(range(256)) * (PAYLOAD_BYTES_MAX // 256 + 2)
 
 
 class SendLog(NamedTuple):
@@ -66,8 +70,8 @@ def payload(publisher: int, counter: int, size: int, frame_ms: int) -> bytes:
     The pacer builds the same bytes in compiled code; the sample of opened streams is compared against these.
     """
     head = bytes([TOC_BY_FRAME_MS[frame_ms]]) + publisher.to_bytes(4, "big") + counter.to_bytes(8, "big")
-    tail = bytes((counter * 7 + publisher * 31 + position) & 0xFF for position in range(HEADER_BYTES, size))
-    return head + tail
+    start = (counter * 7 + publisher * 31 + HEADER_BYTES) & 0xFF
+    return head + _COUNTING[start : start + size - HEADER_BYTES]
 
 
 def identify(data: bytes) -> tuple[int, int] | None:

@@ -1,0 +1,176 @@
+"""What Linux tells about a process tree and the machine: CPU to the nanosecond, memory, idle time, lost
+packets.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import BenchError
+
+_PROC = Path("/proc")
+DESCRIPTORS_TO_SPARE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of a process tree, in KiB: `rss` counts shared pages in each process, `pss` shares them out."""
+
+    rss: int
+    pss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Counters of the whole machine since it started: CPU in clock ticks, packets dropped by softirq
+    backlogs.
+    """
+
+    busy: int
+    idle: int
+    steal: int
+    backlog_drops: int
+    softirq_thread_ns: int
+
+    def idle_share_since(self, earlier: Machine) -> float:
+        """Share of all cores that did nothing since `earlier`, 0..1."""
+        total = (self.busy - earlier.busy) + (self.idle - earlier.idle) + (self.steal - earlier.steal)
+        return (self.idle - earlier.idle) / total if total else 1.0
+
+    def steal_share_since(self, earlier: Machine) -> float:
+        """Share of all cores that the hypervisor gave to others since `earlier`, 0..1."""
+        total = (self.busy - earlier.busy) + (self.idle - earlier.idle) + (self.steal - earlier.steal)
+        return (self.steal - earlier.steal) / total if total else 0.0
+
+
+def process_tree(pid: int) -> list[int]:
+    """`pid` and all its descendants that are alive."""
+    tree = [pid]
+    for member in tree:
+        for task in _listing(_PROC / str(member) / "task"):
+            children = _read(_PROC / str(member) / "task" / task / "children")
+            tree += [int(child) for child in children.split()]
+    return tree
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of a process tree, all threads, nanoseconds (first field of schedstat).
+
+    Threads that ended are not counted any more; the relay's are there for its whole life. Kernels without
+    schedstat (CONFIG_SCHED_INFO) are served from utime + stime, in clock ticks.
+    """
+    total = 0
+    for member in process_tree(pid):
+        for task in _listing(_PROC / str(member) / "task"):
+            folder = _PROC / str(member) / "task" / task
+            if schedstat := _read(folder / "schedstat").split():
+                total += int(schedstat[0])
+            elif stat := _read(folder / "stat").rpartition(")")[2].split():
+                ticks = int(stat[11]) + int(stat[12])
+                total += ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def thread_cpu_ns(pid: int) -> dict[str, int]:
+    """CPU time per thread name of a process, nanoseconds; threads of one name are added up."""
+    found: dict[str, int] = {}
+    for task in _listing(_PROC / str(pid) / "task"):
+        folder = _PROC / str(pid) / "task" / task
+        if schedstat := _read(folder / "schedstat").split():
+            name = _read(folder / "comm").strip()
+            found[name] = found.get(name, 0) + int(schedstat[0])
+    return found
+
+
+def memory(pid: int) -> Memory:
+    """Memory of a process tree."""
+    rss = pss = 0
+    for member in process_tree(pid):
+        for line in _read(_PROC / str(member) / "smaps_rollup").splitlines():
+            if line.startswith("Rss:"):
+                rss += int(line.split()[1])
+            elif line.startswith("Pss:"):
+                pss += int(line.split()[1])
+    return Memory(rss, pss)
+
+
+def machine() -> Machine:
+    """The machine's counters now."""
+    user, nice, system, idle, iowait, irq, softirq, steal = (
+        int(field) for field in _read(_PROC / "stat").split("\n", 1)[0].split()[1:9]
+    )
+    drops = sum(int(line.split()[1], 16) for line in _read(_PROC / "net/softnet_stat").splitlines())
+    return Machine(user + nice + system + irq + softirq, idle + iowait, steal, drops, _softirq_threads_ns())
+
+
+def _softirq_threads_ns() -> int:
+    # ksoftirqd takes over network work when the sender's own time does not suffice: CPU no process is
+    # charged for
+    total = 0
+    for name in _listing(_PROC):
+        if name.isdigit() and _read(_PROC / name / "comm").startswith("ksoftirqd/"):
+            total += int((_read(_PROC / name / "schedstat").split() or ["0"])[0])
+    return total
+
+
+def description() -> dict[str, object]:
+    """The machine as a report should name it."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in _read(_PROC / "cpuinfo").splitlines()
+            if line.startswith(("model name", "Model"))
+        ),
+        os.uname().machine,
+    )
+    total_kib = int(_read(_PROC / "meminfo").split()[1])
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": total_kib // 1024,
+        "kernel": os.uname().release,
+        "architecture": os.uname().machine,
+    }
+
+
+def require_descriptors(sockets: int) -> None:
+    """Raise the soft limit of descriptors as far as needed; BenchError with the mend when the hard one is
+    too low.
+    """
+    needed = sockets + DESCRIPTORS_TO_SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise BenchError(
+                f"{sockets} sessions need {needed} file descriptors and the limit is {hard}; "
+                f"raise it with `ulimit -Hn {needed}` as root, or ask for fewer listeners"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def require_ports(sockets: int) -> None:
+    """BenchError with the mend when the range of ephemeral ports cannot hold so many sockets."""
+    low, high = (int(field) for field in _read(_PROC / "sys/net/ipv4/ip_local_port_range").split())
+    if (free := (high - low + 1) * 9 // 10) < sockets:
+        raise BenchError(
+            f"{sockets} sessions need a UDP port each and net.ipv4.ip_local_port_range holds about {free}; "
+            'widen it with `sysctl -w net.ipv4.ip_local_port_range="10000 65000"`'
+        )
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> str:
+    """The text of a file in /proc; empty when its process has ended meanwhile."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

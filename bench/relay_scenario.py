@@ -1,0 +1,226 @@
+"""`loa bench relay`: one relay, N listeners, K publishers; what a packet costs and how evenly it arrives.
+
+The order of a run:
+
+1. sockets, then the relay, then K publishers; one warm-up listener makes the relay compile and allocate
+what it
+   needs once, tells the size of its datagrams, and leaves. The memory now is the base of
+   `relay_kb_per_listener`.
+2. N listeners join at once: `join_s` from the first POST until every one of them has heard its first packet.
+3. Steady playing in segments. Between segments the publishers fall silent for about a second, in which the
+floor is
+   measured on the same sockets. A segment's CPU is compared with the floor right before and after it, because
+   the speed of a shared machine changes within seconds.
+4. With a join burst: M more listeners join at once while the first N play.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from statistics import mean
+
+from bench import procfs, verdict
+from bench.floor import FloorRun
+from bench.histogram import Counts, milliseconds
+from bench.report import Generator, JoinBurst, Percentiles, Report, Sample, Segment
+from bench.sendlog import NEVER
+from bench.stage import ACCOUNTED_S, Join, Parameters, Say, Stage
+
+SAMPLED_STREAMS = 8
+FLOOR_S = 0.8
+SEGMENT_S = 10.0
+SETTLE_S = 1.0
+STEADY, BURST = 0, 1
+PLAYING, NEWCOMERS = 0, 1
+
+
+@dataclass(slots=True)
+class _Steady:
+    """What was measured while everybody played; sums over all segments."""
+
+    floors: list[FloorRun] = field(default_factory=list)  # one more than segments
+    pieces: list[tuple[int, int]] = field(default_factory=list)  # packets received, relay CPU in ns
+    generator_ns: int = 0
+    softirq_ns: int = 0
+    idle: list[float] = field(default_factory=list)
+    steal: list[float] = field(default_factory=list)
+    threads_ns: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def packets(self) -> int:
+        return sum(packets for packets, _ in self.pieces)
+
+    def segments(self) -> list[Segment]:
+        """Each piece beside the mean of the floors before and after it."""
+        return [
+            Segment(
+                packets=packets,
+                relay_us_per_packet=relay_ns / 1000 / max(packets, 1),
+                floor_us_per_packet=mean((before.us_per_packet, after.us_per_packet)),
+            )
+            for (packets, relay_ns), (before, after) in zip(self.pieces, pairwise(self.floors), strict=True)
+        ]
+
+
+def run(parameters: Parameters, say: Say) -> Report:
+    """Do the whole run. Raises BenchError when it could not be done; an unfit generator is told in the
+    report.
+    """
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with Stage(parameters, say) as stage:
+        backlog_drops = procfs.machine().backlog_drops
+        stage.go_on_air()
+        stage.warm_up()
+        base = stage.server.memory()
+        join = stage.join(stage.listener_rows, PLAYING, SAMPLED_STREAMS)
+        stage.play(SETTLE_S, "settling")
+        stage.publishers.forget_lag()
+        stage.sessions.forget_lag()
+        steady = _play_steadily(stage)
+        memory = stage.server.memory()
+        generator = _generator(stage, steady, join)
+        burst = _join_burst(stage) if parameters.join_burst else None
+        drops = procfs.machine().backlog_drops - backlog_drops
+        generator = replace(generator, backlog_drops=drops, socket_overflows=stage.receivers.overflowed)
+        return _report(stage, steady, join, burst, generator, (base, memory), started)
+
+
+def _play_steadily(stage: Stage) -> _Steady:
+    """Alternate the floor and the relay; see the module's text."""
+    duration, steady = stage.parameters.duration, _Steady()
+    count = max(2, round(duration / SEGMENT_S))
+    floor_s = min(FLOOR_S, duration / count)
+    stage.fall_silent()
+    stage.log.open_window(STEADY, time.time_ns(), NEVER)
+    steady.floors.append(stage.floor(floor_s))
+    for index in range(count):
+        _play_segment(stage, steady, duration / count, f"playing, part {index + 1} of {count}")
+        steady.floors.append(stage.floor(floor_s))
+    stage.log.close_window(STEADY, time.time_ns())
+    return steady
+
+
+def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> None:
+    packets = stage.received()
+    machine, generator_ns = procfs.machine(), time.process_time_ns()
+    threads = procfs.thread_cpu_ns(stage.server.pid)
+    relay_ns = stage.server.cpu_ns()
+    stage.publishers.resume()
+    stage.play(seconds, doing)
+    stage.fall_silent()
+    relay_ns = stage.server.cpu_ns() - relay_ns
+    now = procfs.machine()
+    for name, total in procfs.thread_cpu_ns(stage.server.pid).items():
+        steady.threads_ns[name] += total - threads.get(name, 0)
+    steady.idle.append(now.idle_share_since(machine))
+    steady.steal.append(now.steal_share_since(machine))
+    steady.softirq_ns += now.softirq_thread_ns - machine.softirq_thread_ns
+    stage.play(ACCOUNTED_S)
+    steady.generator_ns += time.process_time_ns() - generator_ns
+    steady.pieces.append((stage.received() - packets, relay_ns))
+
+
+def _join_burst(stage: Stage) -> JoinBurst:
+    """Newcomers all at once, while the others play and are watched."""
+    stage.publishers.resume()
+    stage.play(SETTLE_S)
+    stage.log.open_window(BURST, time.time_ns(), NEVER)
+    join = stage.join(stage.newcomer_rows, NEWCOMERS, 0)
+    stage.log.close_window(BURST, time.time_ns())
+    stage.fall_silent()
+    stage.play(ACCOUNTED_S)
+    expected, got = _accounts(stage, BURST)
+    found = stage.receivers.found
+    return JoinBurst(
+        listeners=join.wanted,
+        joined=join.joined,
+        join_s=round(join.seconds, 3),
+        join_ms=milliseconds(join.times, (0.5, 0.99)),
+        lost_during=expected - got,
+        latency_ms_during=_with_max(found.latency, found.latency_max, BURST, (0.5, 0.99)),
+        jitter_ms_during=_with_max(found.jitter, found.jitter_max, BURST, (0.5, 0.99)),
+        generator_cores=round(join.generator_cores, 2),
+        problems=join.problems,
+    )
+
+
+def _accounts(stage: Stage, window: int) -> tuple[int, int]:
+    """Packets that the playing listeners should have got in a window, and those they got."""
+    expected = got = 0
+    for session in stage.playing():
+        expected += int(stage.log.expected[window, session.channel])
+        got += int(stage.receivers.table.got[session.row, window])
+    return expected, got
+
+
+def _with_max(counts: Counts, maxima: Counts, window: int, shares: tuple[float, ...]) -> Percentiles:
+    figures = milliseconds(counts[PLAYING, window], shares)
+    return figures | {"max": round(int(maxima[PLAYING, window]) / 1e6, 3)}
+
+
+def _generator(stage: Stage, steady: _Steady, join: Join) -> Generator:
+    floor_sent = sum(floor.sent for floor in steady.floors)
+    shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    return Generator(
+        cpu_us_per_packet=round(steady.generator_ns / 1000 / max(steady.packets, 1), 3),
+        pacer_lag_ms={name: round(stage.publishers.lag_ms(share), 3) for name, share in shares.items()},
+        timer_lag_ms={name: round(stage.sessions.lag_ms(share), 3) for name, share in shares.items()},
+        socket_overflows=stage.receivers.overflowed,
+        backlog_drops=0,
+        not_handed_over=stage.receivers.not_handed_over,
+        publish_failures=stage.publishers.failed,
+        floor_lost=floor_sent - int(stage.receivers.table.counted.sum()),
+        idle_share=round(mean(steady.idle), 4),
+        steal_share=round(mean(steady.steal), 4),
+        join_cores=round(join.generator_cores, 2),
+    )
+
+
+def _report(
+    stage: Stage,
+    steady: _Steady,
+    join: Join,
+    burst: JoinBurst | None,
+    generator: Generator,
+    memories: tuple[procfs.Memory, procfs.Memory],
+    started: str,
+) -> Report:
+    parameters, found = stage.parameters, stage.receivers.found
+    expected, got = _accounts(stage, STEADY)
+    base, memory = memories
+    packets = max(steady.packets, 1)
+    sampled = [session for session in stage.playing() if session.sample]
+    wrong = sum(session.wrong for session in stage.playing()) + stage.receivers.unmapped
+    return Report(
+        parameters=asdict(parameters),
+        machine=procfs.description(),
+        version=importlib.metadata.version("loa"),
+        started=started,
+        listeners=parameters.listeners,
+        joined=join.joined,
+        join_s=join.seconds,
+        join_ms=milliseconds(join.times, (0.5, 0.99, 1.0)),
+        sound_after_dtls_ms=milliseconds(join.sound_after_dtls, (0.5, 0.99, 1.0)),
+        sent=expected,
+        received=got,
+        duplicates=int(stage.receivers.table.duplicates.sum()),
+        latency_ms=_with_max(found.latency, found.latency_max, STEADY, (0.5, 0.95, 0.99)),
+        jitter_ms=_with_max(found.jitter, found.jitter_max, STEADY, (0.5, 0.99)),
+        segments=steady.segments(),
+        datagram_bytes=stage.datagram_bytes,
+        relay_rss_mb=memory.rss / 1024,
+        relay_kb_per_listener=(memory.pss - base.pss) / max(join.joined, 1),
+        relay_threads_us_per_packet={
+            name: round(total / 1000 / packets, 3) for name, total in steady.threads_ns.most_common()
+        },
+        softirq_threads_us_per_packet=steady.softirq_ns / 1000 / packets,
+        generator=generator,
+        sample=Sample(len(sampled), sum(session.opened for session in sampled), wrong),
+        join_burst=burst,
+        saturated_by=verdict.saturated_by(generator, parameters.frame_ms),
+        problems=[*join.problems, *(burst.problems if burst else ()), *stage.server.last_warnings()],
+    )

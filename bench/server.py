@@ -1,0 +1,158 @@
+"""The relay under test, in its own process, started as a user would: a configuration file and `loa serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+import jwt
+
+from bench import procfs
+from bench.errors import BenchError
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+_POLL_S = 0.05
+
+_CONFIGURATION = """\
+state_dir = "state"
+
+[media]
+listen = ["127.0.0.1:{media_port}"]
+listeners_max = {listeners_max}
+# the floor is measured in pauses of a second, which must not take the publishers off the air
+media_timeout = "10s"
+
+[http]
+listen = "127.0.0.1:{http_port}"
+
+[auth]
+secret_file = "token-secret"
+
+[log]
+level = "warning"
+
+{channels}"""
+
+
+class Server:
+    """A running relay; a context manager that stops it."""
+
+    def __init__(self, channels: int, listeners: int) -> None:
+        """Start a relay with `channels` channels for up to `listeners` listeners and wait until it is ready.
+
+        Raises BenchError with the relay's last words when it does not come up.
+        """
+        self.channels = [f"kenh-{index}" for index in range(channels)]
+        self._folder = tempfile.TemporaryDirectory(prefix="loa-bench-")
+        folder = Path(self._folder.name)
+        self.http_port = _free_port(socket.SOCK_STREAM)
+        self._secret = secrets.token_hex(32).encode()
+        secret_file = folder / "token-secret"
+        secret_file.touch(mode=0o600)
+        secret_file.write_bytes(self._secret)
+        configuration = folder / "loa.toml"
+        configuration.write_text(
+            _CONFIGURATION.format(
+                media_port=_free_port(socket.SOCK_DGRAM),
+                http_port=self.http_port,
+                listeners_max=listeners,
+                channels="\n".join(f'[channels.{name}]\ntitle = "Bench {name}"\n' for name in self.channels),
+            )
+        )
+        self._log = folder / "log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                [sys.executable, "-m", "loaedge", "serve", "--config", str(configuration)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The relay's process."""
+        return self._process.pid
+
+    def token(self, scope: str) -> str:
+        """A bearer token for all channels, good for a day; `scope` is "publish" or "listen"."""
+        now = int(time.time())
+        claims = {"sub": "bench", "scope": [scope], "channels": ["*"], "iat": now, "exp": now + 86_400}
+        return jwt.encode(claims | {"jti": secrets.token_urlsafe(9)}, self._secret, algorithm="HS256")
+
+    def path(self, channel: int, protocol: str) -> str:
+        """The endpoint of a channel; `protocol` is "whip" or "whep"."""
+        return f"/{self.channels[channel]}/{protocol}"
+
+    def cpu_ns(self) -> int:
+        """CPU time of the relay so far, nanoseconds, all threads and children."""
+        return procfs.cpu_ns(self.pid)
+
+    def memory(self) -> procfs.Memory:
+        """The relay's memory now."""
+        return procfs.memory(self.pid)
+
+    def require_alive(self) -> None:
+        """Raise BenchError when the relay has ended by itself."""
+        if (code := self._process.poll()) is not None:
+            raise BenchError(f"the relay ended with code {code}: {self._last_words()}")
+
+    def last_warnings(self, count: int = 5) -> list[str]:
+        """The last lines the relay logged at warning level or above."""
+        return self._log.read_text(errors="replace").splitlines()[-count:]
+
+    def close(self) -> None:
+        """Stop the relay as an operator would, by SIGTERM; by SIGKILL if it does not go."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._folder.cleanup()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            self.require_alive()
+            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=2)
+            with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return
+            time.sleep(_POLL_S)
+        raise BenchError(f"the relay was not ready after {READY_TIMEOUT_S:g} s: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        lines = [line for line in self.last_warnings(1) if line.strip()]
+        return lines[0] if lines else "it said nothing"
+
+
+def _free_port(kind: int) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
