@@ -41,8 +41,10 @@ class IndexPage {
     if (document.visibilityState === "hidden") return;
     try {
       const channels = await fetchChannels(this.base, this.token.token);
-      this.channels = channels ?? [];
-      this.message = channels === null ? "index.unlisted" : channels.length === 0 ? "index.empty" : null;
+      // A token that is refused would hide the public channels as well; the next look goes without.
+      if (channels === null) this.token.keep(null);
+      this.channels = channels ?? this.channels;
+      this.message = this.channels.length === 0 ? "index.unlisted" : null;
     } catch {
       // What was known stays on the page.
       this.message = "index.failed";

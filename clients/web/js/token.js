@@ -60,7 +60,8 @@ export function tokenExpired(token, nowS) {
 /** Keeps a page's token for the life of the tab, also where the browser forbids storage. */
 export class TokenKeeper {
   /**
-   * @param {string} key what the token is for, such as "listen:tien-giang"
+   * @param {string} key what the token is for, such as "listen:tien-giang"; "index" is the page of all channels, whose
+   *   token serves where there is no other
    * @param {Pick<Storage, "getItem" | "setItem" | "removeItem"> | null} storage sessionStorage, if there is one
    */
   constructor(key, storage) {
@@ -69,7 +70,7 @@ export class TokenKeeper {
     /** @type {string | null} */
     this.token = null;
     try {
-      this.token = storage?.getItem(this.key) ?? null;
+      this.token = storage?.getItem(this.key) ?? storage?.getItem("loa.token.index") ?? null;
     } catch {
       this.storage = null;
     }
