@@ -13,9 +13,8 @@ from relay.ports import ChannelState, RelayCore
 from relay.tokens import Grant
 
 
-def router(core: RelayCore, authority: Authority) -> APIRouter:
-    """`/api/v1/channels`, `/healthz`, `/readyz`."""
-    routes = APIRouter()
+def install(routes: APIRouter, core: RelayCore, authority: Authority) -> None:
+    """Add `/api/v1/channels`, `/healthz`, `/readyz`."""
 
     async def channels(request: Request) -> Response:
         """The channels that the token may listen to, and the public ones."""
@@ -40,7 +39,6 @@ def router(core: RelayCore, authority: Authority) -> APIRouter:
 
     for path, handler in (("/api/v1/channels", channels), ("/healthz", healthz), ("/readyz", readyz)):
         routes.add_api_route(path, handler, methods=["GET"], response_class=Response, response_model=None)
-    return routes
 
 
 def _described(state: ChannelState, grant: Grant) -> dict[str, Any]:

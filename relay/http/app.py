@@ -80,11 +80,12 @@ def create_app(
     authority = Authority(config, tokens, BadTokens(clock=clock), counted.bad_tokens.inc)
     folder = pages.package_folder() if folder is None else folder
     errors.install(app)
-    app.include_router(api.router(core, authority))
-    app.include_router(metrics.router(counted, config, authority))
+    # Straight onto the application's own router: an included one would be matched as a whole, without its methods.
+    api.install(app.router, core, authority)
+    metrics.install(app.router, counted, config, authority)
     app.mount("/static", pages.PublicAssets(folder))
-    app.include_router(whip.router(core, config, authority))
-    app.include_router(pages.router(core, config, folder))
+    whip.install(app.router, core, config, authority)
+    pages.install(app.router, core, config, folder)
     app.add_middleware(Cors, origins=config.http.cors_origins)
     app.add_middleware(Edge, counted=counted, clock=clock)
     return app

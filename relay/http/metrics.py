@@ -149,9 +149,8 @@ class _Build(Collector):
         yield InfoMetricFamily("loa_build", "This relay", value={"version": self._version})
 
 
-def router(metrics: HttpMetrics, config: Config, authority: Authority) -> APIRouter:
-    """`/metrics`: open when `metrics.public`, to this machine itself, or to a token with scope metrics."""
-    routes = APIRouter()
+def install(routes: APIRouter, metrics: HttpMetrics, config: Config, authority: Authority) -> None:
+    """Add `/metrics`: open when `metrics.public`, to this machine itself, or to a token with scope metrics."""
 
     async def show(request: Request) -> Response:
         """Prometheus or OpenMetrics text."""
@@ -162,4 +161,3 @@ def router(metrics: HttpMetrics, config: Config, authority: Authority) -> APIRou
         return Response(encode(metrics.registry), headers={"Content-Type": content_type})
 
     routes.add_api_route("/metrics", show, methods=["GET"], response_class=Response, response_model=None)
-    return routes

@@ -80,9 +80,8 @@ class PublicAssets(Assets):
         return await super().get_response(path, scope)
 
 
-def router(core: RelayCore, config: Config, folder: Path) -> APIRouter:
-    """`/`, `/{channel}`, `/{channel}/publish`. Include it last: its paths are the widest."""
-    routes = APIRouter(include_in_schema=False)
+def install(routes: APIRouter, core: RelayCore, config: Config, folder: Path) -> None:
+    """Add `/`, `/{channel}`, `/{channel}/publish`, after all others: these paths are the widest."""
     assets = Assets(folder)
 
     def exists(channel: str) -> bool:
@@ -125,5 +124,6 @@ def router(core: RelayCore, config: Config, folder: Path) -> APIRouter:
         ("/{channel}/", without_slash),
         ("/{channel}/publish", publish),
     ):
-        routes.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
-    return routes
+        routes.add_api_route(
+            path, handler, methods=["GET", "HEAD"], response_model=None, include_in_schema=False
+        )

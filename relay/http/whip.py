@@ -220,9 +220,8 @@ def _wants_replace(request: Request) -> bool:
     return "1" in (request.query_params.get("replace"), request.headers.get("x-loa-replace"))
 
 
-def router(core: RelayCore, config: Config, authority: Authority) -> APIRouter:
-    """Routes of both protocols."""
-    routes = APIRouter()
+def install(routes: APIRouter, core: RelayCore, config: Config, authority: Authority) -> None:
+    """Add the routes of both protocols."""
     links = tuple(ice_server_links(config.http.ice_servers))
     kinds: tuple[tuple[str, SessionKind], ...] = (("whip", "publish"), ("whep", "listen"))
     for segment, kind in kinds:
@@ -241,7 +240,6 @@ def router(core: RelayCore, config: Config, authority: Authority) -> APIRouter:
         ]
         for path, methods, handler in hidden:
             routes.add_api_route(path, handler, methods=methods, include_in_schema=False, response_model=None)
-    return routes
 
 
 def _add(

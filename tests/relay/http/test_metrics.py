@@ -1,0 +1,120 @@
+"""What Prometheus reads, and who may read it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay.config import AuthConfig, MetricsConfig
+from relay.ports import ChannelStats, Histogram, RelayStats
+from tests.relay.http.conftest import Surface
+
+LOCAL = {"client": "127.0.0.1", "base_url": "http://127.0.0.1:8889"}
+STATS = RelayStats(
+    channels={"xa": ChannelStats(listeners=3, on_air=True, packets_in=50, packets_out=150, lost_in=1)},
+    sessions={"publish": 1, "listen": 3},
+    joins={"connected": 4, "timeout": 1},
+    refused={"unchecked_address": 9},
+    datagrams_in=77,
+    batch_seconds=Histogram((0.001, 0.01), (5, 8), 0.05, 9),
+)
+
+
+async def samples(surface: Surface) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    async with surface.client(**LOCAL) as client:
+        response = await client.get("/metrics")
+    assert response.status_code == 200
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+async def test_the_core_is_counted(surface: Surface) -> None:
+    surface.core.statistics = STATS
+    found = await samples(surface)
+    xa = (("channel", "xa"),)
+    assert found["loa_channel_listeners", xa] == 3
+    assert found["loa_channel_on_air", xa] == 1
+    assert found["loa_channel_packets_in_total", xa] == 50
+    assert found["loa_channel_packets_out_total", xa] == 150
+    assert found["loa_channel_packets_in_lost_total", xa] == 1
+    assert found["loa_sessions", (("kind", "listen"),)] == 3
+    assert found["loa_joins_total", (("outcome", "timeout"),)] == 1
+    assert found["loa_datagrams_refused_total", (("reason", "unchecked_address"),)] == 9
+    assert found["loa_datagrams_in_total", ()] == 77
+    assert found["loa_batch_seconds_bucket", (("le", "0.001"),)] == 5
+    assert found["loa_batch_seconds_bucket", (("le", "+Inf"),)] == 9
+    assert found["loa_batch_seconds_count", ()] == 9
+    assert found["loa_batch_seconds_sum", ()] == 0.05
+
+
+async def test_every_counter_of_a_channel_is_shown(surface: Surface) -> None:
+    surface.core.statistics = RelayStats(
+        channels={"xa": ChannelStats(**{name: 1000 + i for i, name in enumerate(ChannelStats.__slots__)})}
+    )
+    found = await samples(surface)
+    shown = {value for (_, labels), value in found.items() if labels == (("channel", "xa"),)}
+    assert shown == {1000 + i for i in range(len(ChannelStats.__slots__))}
+
+
+async def test_requests_are_counted_by_route_never_by_address(surface: Surface) -> None:
+    app = surface.app()
+    from httpx import ASGITransport, AsyncClient
+
+    transport = ASGITransport(app, client=("127.0.0.1", 1))
+    async with AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        await client.get("/xa")
+        await client.get("/open")
+        await client.get("/static/js/listen.js")
+        await client.post("/xa/whip", headers={"Authorization": "Bearer x"})
+        await client.request("BREW", "/xa/whip")
+        await client.get("/a/b/c/d")
+        text = (await client.get("/metrics")).text
+    counted = re.findall(r"^loa_http_requests_total\{(.*)\} (\S+)$", text, re.MULTILINE)
+    assert ('method="GET",route="/{channel}",status="200"', "2.0") in counted
+    assert ('method="POST",route="/{channel}/whip",status="401"', "1.0") in counted
+    assert all('method="other"' in labels or "BREW" not in labels for labels, _ in counted)
+    assert "/a/b/c/d" not in text
+    assert "loa_http_bad_tokens_total 1.0" in text
+
+
+async def test_names_are_ours_or_the_libraries(surface: Surface) -> None:
+    surface.core.statistics = STATS
+    for name, _ in await samples(surface):
+        assert name.startswith(("loa_", "process_", "python_")), name
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "status"),
+    [
+        (LOCAL, {}, 200),
+        (LOCAL, {"X-Forwarded-For": "203.0.113.9"}, 401),
+        (LOCAL, {"Host": "rebound.example"}, 401),
+        ({}, {}, 401),
+    ],
+)
+async def test_metrics_are_for_this_machine(
+    surface: Surface, client: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    async with surface.client(**client) as http:
+        assert (await http.get("/metrics", headers=headers)).status_code == status
+
+
+async def test_metrics_are_for_tokens_of_that_scope(surface: Surface) -> None:
+    async with surface.client() as http:
+        right = await http.get("/metrics", headers=surface.bearer("metrics", channels=[]))
+        wrong = await http.get("/metrics", headers=surface.bearer("listen"))
+    assert (right.status_code, wrong.status_code) == (200, 403)
+
+
+async def test_metrics_may_be_public(surface: Surface) -> None:
+    surface.configure(metrics=MetricsConfig(public=True))
+    async with surface.client() as http:
+        assert (await http.get("/metrics")).status_code == 200
+    surface.configure(metrics=MetricsConfig(public=False), auth=AuthConfig(enabled=False))
+    async with surface.client() as http:
+        assert (await http.get("/metrics")).status_code == 200
