@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from ctypes import POINTER, c_char_p, c_int, c_int16, c_ubyte
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loacodecs import libopus, opus_packet
@@ -44,6 +45,8 @@ counted_packets = st.builds(
 @example(b"\x00" + bytes(1276))
 @example(b"\x02\xfc\x00" + bytes(252))
 @example(b"\x02\xfc")
+@example(b"\x02\xfd\x03" + bytes(300))
+@settings(max_examples=300)
 def test_frames_are_split_as_libopus_splits_them(packet: bytes) -> None:
     expected = libopus_frames(packet)
     if expected is None:
@@ -55,9 +58,6 @@ def test_frames_are_split_as_libopus_splits_them(packet: bytes) -> None:
     assert opus_packet.packet_samples(packet) == LIBRARY.opus_packet_get_nb_samples(
         c_char_p(packet), c_int(len(packet)), c_int(48000)
     )
-    assert opus_packet.has_fec(packet) == bool(
-        LIBRARY.opus_packet_has_lbrr(c_char_p(packet), c_int(len(packet)))
-    )
 
 
 @given(packets)
@@ -68,6 +68,14 @@ def test_toc_agrees_with_libopus(packet: bytes) -> None:
     assert head.bandwidth == names[LIBRARY.opus_packet_get_bandwidth(c_char_p(packet))]
     assert head.frame_samples == LIBRARY.opus_packet_get_samples_per_frame(c_char_p(packet), c_int(48000))
     assert head.mode == ("celt" if packet[0] & 0x80 else "hybrid" if packet[0] & 0x60 == 0x60 else "silk")
+
+
+def test_fec_is_seen_as_libopus_sees_it() -> None:
+    for head, flags in itertools.product(range(0, 256, 4), range(256)):
+        packet = bytes((head, flags, 0))
+        expected = LIBRARY.opus_packet_has_lbrr(c_char_p(packet), c_int(len(packet)))
+        assert opus_packet.has_fec(packet) == bool(expected), packet
+    assert not opus_packet.has_fec(b"\x08"), "an empty frame"
 
 
 def test_an_empty_packet_is_refused() -> None:

@@ -7,6 +7,7 @@ from aiortc.rtp import HeaderExtensionsMap, pack_header_extensions, unpack_heade
 from aiortc.rtp import RtpPacket as AiortcPacket
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loacodecs import rtp
 from loacodecs.errors import MalformedError
 from loacodecs.rtp import RtpPacket, SequenceUnwrapper
@@ -160,6 +161,7 @@ def test_broken_extensions_are_not_found() -> None:
         return RtpPacket(111, False, 0, 0, 0, b"", profile, body).extension_value(1)
 
     assert value(0xBEDE, b"\x00\x00\x10a") == b"a"
+    assert value(0xBEDE, b"\x00\x10a\x00") == b"a"
     assert value(0xBEDE, b"\xf0\x00\x10a") is None, "15 ends the reading"
     assert value(0xBEDE, b"\x13ab\x00") is None, "cut short"
     assert value(0x1000, b"\x00\x01\x01a") == b"a"
@@ -204,6 +206,11 @@ def test_unwrapper_follows_the_cycles(first: int, steps: list[int]) -> None:
         extended = highest + step
         assert unwrapper.unwrap(extended & 0xFFFF) == extended
         highest = max(highest, extended)
+
+
+def test_a_very_late_packet_does_not_drag_the_unwrapper_back() -> None:
+    unwrapper = SequenceUnwrapper()
+    assert [unwrapper.unwrap(sequence) for sequence in (40000, 10000, 45000)] == [40000, 10000, 45000]
 
 
 @given(st.floats(0, 4.2e9))
