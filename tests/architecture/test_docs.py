@@ -95,7 +95,7 @@ def test_commands_named_exist(name: str) -> None:
         if words[:1] == ["make"]:
             goals = [word for word in words[1:] if "=" not in word and word.strip('"').isidentifier()]
             assert set(goals[:1]) <= targets, line
-        elif words[:1] == ["loa"] and not words[1].startswith("-"):
+        elif words[:1] == ["loa"] and words[1].isidentifier() and words[1].islower():
             command = " ".join(words[1:3]) if " ".join(words[1:3]) in known else words[1]
             assert command in known, line
             flags = {word.partition("=")[0].strip("[]`") for word in words if word.startswith(("--", "[--"))}
