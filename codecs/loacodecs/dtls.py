@@ -59,11 +59,11 @@ class DtlsSession:
         "_flight",
         "_outgoing",
         "_repeat_from",
-        "_server",
         "_ssl",
         "_timeout",
         "keys",
         "reason",
+        "server",
         "state",
     )
 
@@ -72,7 +72,8 @@ class DtlsSession:
     ) -> None:
         """`fingerprints` are the peer's, as (algorithm, "AA:BB:…") from its description."""
         self._certificate = certificate
-        self._server = server
+        #: Whether this side waits for the ClientHello.
+        self.server = server
         self._fingerprints = tuple(fingerprints)
         self._ssl: SSL.Connection | None = None
         self._alerts: AlertCipher | None = None
@@ -91,9 +92,9 @@ class DtlsSession:
         if self.state != "new":
             return
         self.state = "handshaking"
-        self._ssl = SSL.Connection(self._certificate.context(server=self._server))
+        self._ssl = SSL.Connection(self._certificate.context(server=self.server))
         self._ssl.set_ciphertext_mtu(MAX_DATAGRAM)
-        if self._server:
+        if self.server:
             self._ssl.set_accept_state()
         else:
             self._ssl.set_connect_state()
@@ -193,16 +194,16 @@ class DtlsSession:
         material = self._ssl.export_keying_material(_EXPORTER, 2 * (key + salt))
         client = material[:key] + material[2 * key : 2 * key + salt]
         server = material[key : 2 * key] + material[2 * key + salt :]
-        self.keys = Keys(profile, server, client) if self._server else Keys(profile, client, server)
+        self.keys = Keys(profile, server, client) if self.server else Keys(profile, client, server)
         self.state = "connected"
 
     def _release(self) -> None:
         """Drop OpenSSL's session if its alerts can be understood without it."""
         if self._ssl is not None and self._alerts is None and self._flight:
-            self._alerts = AlertCipher.of(self._ssl, server=self._server, last_record=self._flight[-1])
+            self._alerts = AlertCipher.of(self._ssl, server=self.server, last_record=self._flight[-1])
             if self._alerts is not None:
                 self._ssl = None
-        if not self._server:
+        if not self.server:
             self._flight = []  # the last flight of a full handshake is the server's; ours has arrived
 
     def _finish(self, reason: str) -> None:
