@@ -62,14 +62,18 @@ def _put(packet: npt.NDArray[np.uint8], position: int, value: int, size: int) ->
 
 @compiled
 def _write_packet(
-    packet: npt.NDArray[np.uint8], publisher: int, counter: int, sequence: int, timestamp: int, size: int
+    packet: npt.NDArray[np.uint8], publisher: int, counter: int, sequence: int, timing: Ints
 ) -> None:
-    """RTP sequence and timestamp into the prepared header, and the payload of `sendlog.payload`."""
+    """RTP sequence and timestamp into the prepared header, and the payload of `sendlog.payload`.
+
+    All of the payload each time: libsrtp has encrypted the last one in place.
+    """
     _put(packet, 2, sequence, 2)
-    _put(packet, 4, timestamp, 4)
+    _put(packet, 4, counter * timing[1], 4)
+    packet[_RTP_HEADER_BYTES] = timing[3]
     _put(packet, _RTP_HEADER_BYTES + 1, publisher, 4)
     _put(packet, _RTP_HEADER_BYTES + 5, counter, 8)
-    for position in range(HEADER_BYTES, size):
+    for position in range(HEADER_BYTES, timing[2]):
         packet[_RTP_HEADER_BYTES + position] = (counter * 7 + publisher * 31 + position) & 0xFF
 
 
@@ -119,7 +123,7 @@ def _pace(
             continue
         lag[bin_of(clock(CLOCK_MONOTONIC, scratch) - planned)] += 1
         packet = packets[channel]
-        _write_packet(packet, channel, counter, sequence[channel], counter * timing[1], timing[2])
+        _write_packet(packet, channel, counter, sequence[channel], timing)
         sequence[channel] = (sequence[channel] + 1) & 0xFFFF
         length[0] = _RTP_HEADER_BYTES + timing[2]
         if call_protect(protect, sources[channel, 1], packet.ctypes.data, length.ctypes.data) != 0:
@@ -160,9 +164,11 @@ class Publishers:
         )
         for index, source in enumerate(sources):
             header = bytes([0x80, source.payload_type]) + bytes(6) + source.ssrc.to_bytes(4, "big")
-            toc = bytes([TOC_BY_FRAME_MS[frame_ms]])
-            self._packets[index, : len(header) + 1] = np.frombuffer(header + toc, np.uint8)
-        self._timing = np.array([frame_ms * 1_000_000, self.samples_per_packet, payload_bytes], np.int64)
+            self._packets[index, : len(header)] = np.frombuffer(header, np.uint8)
+        self._timing = np.array(
+            [frame_ms * 1_000_000, self.samples_per_packet, payload_bytes, TOC_BY_FRAME_MS[frame_ms]],
+            np.int64,
+        )
         self._thread = threading.Thread(target=self._run, name="bench-publishers", daemon=True)
 
     def start(self) -> None:

@@ -180,6 +180,11 @@ class Receivers:
             yield arrival
 
     @property
+    def handed_over(self) -> int:
+        """Datagrams for Python that fitted into the ring."""
+        return int(self._ring.head[0])
+
+    @property
     def overflowed(self) -> int:
         """Datagrams the kernel dropped because a socket of the generator was full."""
         return int(self.table.overflowed.sum())

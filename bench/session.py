@@ -8,11 +8,10 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loacodecs.peer import Peer
-
 from bench.drain import Table
 from loacodecs import rtcp, rtp, sdp
 from loacodecs.certificate import Certificate
+from loacodecs.peer import Peer
 
 Protocol = Literal["whip", "whep"]
 CNAME = "loa-bench"

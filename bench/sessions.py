@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from loacodecs.peer import Closed, Connected, Rtcp, Rtp, Transmit
 
 from bench.errors import BenchError
 from bench.histogram import BINS, bin_of, percentile
@@ -28,6 +27,7 @@ from bench.signalling import Answer, Offer, Signalling
 from loacodecs import demux, rtp, srtp
 from loacodecs.certificate import Certificate
 from loacodecs.errors import LoaError
+from loacodecs.peer import Closed, Connected, Rtcp, Rtp, Transmit
 
 RECEIVER_REPORT_PERIOD_S = 5.0
 SENDER_REPORT_PERIOD_S = 1.0
@@ -194,8 +194,8 @@ class Sessions:
                     self._opened(session, data)
                 case Rtcp(data):
                     session.note_rtcp(data, now)
-                case Closed(reason):
-                    session.fail(f"session closed: {reason}")
+                case Closed(reason, detail):
+                    session.fail(f"session closed: {detail or reason}")
         deadline = session.peer.next_deadline()
         if deadline is not None and deadline < self._scheduled.get(session.row, float("inf")):
             self._scheduled[session.row] = deadline

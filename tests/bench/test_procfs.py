@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from bench import procfs
+from bench.errors import BenchError
+
+
+def test_cpu_time_of_all_threads_is_counted() -> None:
+    before, own = procfs.cpu_ns(os.getpid()), time.process_time_ns()
+
+    def work() -> None:
+        sum(index * index for index in range(2_000_000))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    end = threading.Event()
+    while thread.is_alive() and procfs.cpu_ns(os.getpid()) - before < 20_000_000:
+        end.wait(0.001)
+    counted, passed = procfs.cpu_ns(os.getpid()) - before, time.process_time_ns() - own
+    thread.join()
+    assert 0.5 * passed < counted < 1.5 * passed
+
+
+def test_children_belong_to_the_tree() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert child.pid in procfs.process_tree(os.getpid())
+        assert procfs.memory(os.getpid()).rss > procfs.memory(child.pid).rss > 1000
+    finally:
+        child.communicate(b"\n")
+    assert child.pid not in procfs.process_tree(os.getpid())
+
+
+def test_a_process_that_is_gone_costs_nothing() -> None:
+    assert procfs.cpu_ns(2**22 - 1) == 0
+    assert procfs.memory(2**22 - 1).pss == 0
+
+
+def test_shares_are_of_the_time_between_two_looks() -> None:
+    earlier = procfs.Machine(busy=100, idle=900, steal=0, backlog_drops=0, softirq_thread_ns=0)
+    later = procfs.Machine(busy=160, idle=930, steal=10, backlog_drops=0, softirq_thread_ns=0)
+    assert later.idle_share_since(earlier) == pytest.approx(0.3)
+    assert later.steal_share_since(earlier) == pytest.approx(0.1)
+    assert earlier.idle_share_since(earlier) == 1.0
+
+
+def test_the_machine_is_described() -> None:
+    described = procfs.description()
+    assert isinstance(described["cores"], int)
+    assert described["cores"] >= 1
+    assert described["cpu"]
+
+
+def test_too_few_descriptors_are_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 1024))
+    with pytest.raises(BenchError, match=r"3000 sessions need 3128 file descriptors.*1024.*ulimit"):
+        procfs.require_descriptors(3000)
+
+
+def test_the_soft_limit_is_raised_when_the_hard_one_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
+    procfs.require_descriptors(1000)
+    assert raised == [(1128, 4096)]
+
+
+def test_too_few_ports_are_told_with_the_mend() -> None:
+    with pytest.raises(BenchError, match="ip_local_port_range"):
+        procfs.require_ports(70_000)
