@@ -65,7 +65,7 @@ def build(config: Config) -> Relay:
     ]
     table = FanoutTable(media.listeners_max)
     engine = FanoutEngine(table, media.threads)
-    hub = Hub(table, engine, Reporter(engine), consent_timeout=media.consent_timeout)
+    hub = Hub(table, engine, Reporter(engine))
     reactor = Reactor(hub)
     for port in ports:
         reactor.add_port(port)

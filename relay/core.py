@@ -46,6 +46,9 @@ T = TypeVar("T")
 RETRY_AFTER_S = 5
 """What a full or draining relay tells its clients to wait."""
 
+SETUP_TIMEOUT_S = 15.0
+"""A session that has not finished its handshake by then is ended."""
+
 CHANNELS_MAX = 4_096
 """Channels that `channels.auto` may make; beyond that the relay says it is full."""
 
@@ -110,12 +113,8 @@ class Core:
         self._check_open()
         description = sdp.parse_offer(offer)
         credentials = Credentials.new()
-        answer = sdp.make_answer(
-            description,
-            direction="recvonly",
-            extensions=(rtp.AUDIO_LEVEL_URI,),
-            **self._answer_transport(credentials, local_address),
-        )
+        answering = self._answering(credentials, local_address)
+        answer = answering(description, direction="recvonly", extensions=(rtp.AUDIO_LEVEL_URI,))
         open_session = partial(self._open_publisher, channel, description, credentials, subject, replace)
         return self._created(await self._in_media(open_session), answer)
 
@@ -127,14 +126,9 @@ class Core:
         description = sdp.parse_offer(offer)
         credentials = Credentials.new()
         ssrc = secrets.randbits(32)
-        answer = sdp.make_answer(
-            description,
-            direction="sendonly",
-            extensions=(rtp.ABS_CAPTURE_TIME_URI,),
-            ssrc=ssrc,
-            cname="loa",
-            **self._answer_transport(credentials, local_address),
-        )
+        answering = self._answering(credentials, local_address)
+        extensions = (rtp.ABS_CAPTURE_TIME_URI,)
+        answer = answering(description, direction="sendonly", extensions=extensions, ssrc=ssrc, cname="loa")
         open_session = partial(self._open_listener, channel, description, credentials, subject, ssrc)
         return self._created(await self._in_media(open_session), answer)
 
@@ -186,7 +180,7 @@ class Core:
         self, name: str, offer: sdp.AudioDescription, credentials: Credentials, subject: str, replace: bool
     ) -> Session:
         now = self._clock()
-        channel = self._channel(name)
+        channel = self._channel(name, make=True)
         if channel.origin:
             raise ChannelBusy(f"channel {name} is pulled from another relay and cannot be published to")
         free = channel.free_for(None, now)
@@ -226,6 +220,9 @@ class Core:
         peer = Peer.server(
             certificate=self.certificate, ufrag=credentials.ufrag, pwd=credentials.password, offer=offer,
             random=os.urandom,
+            now=now,
+            consent_timeout=self.config.media.consent_timeout,
+            setup_timeout=SETUP_TIMEOUT_S,
         )  # fmt: skip
         return Session(kind, channel, peer, credentials, now, subject=subject, offer=offer)
 
@@ -242,14 +239,13 @@ class Core:
             return TrickleResult(session.etag)
         if not fragment.ufrag or not fragment.pwd:
             raise Unprocessable("an ICE restart needs a=ice-ufrag and a=ice-pwd")
-        old = session.credentials.ufrag
         session.credentials = Credentials.new()
         session.remote_ufrag = fragment.ufrag
         session.etag = secrets.token_urlsafe(9)
         session.peer.restart(
             session.credentials.ufrag, session.credentials.password, fragment.ufrag, fragment.pwd
         )
-        self.hub.rename(session, old)
+        self.hub.rename(session)
         answer = sdp.make_fragment(
             ufrag=session.credentials.ufrag,
             pwd=session.credentials.password,
@@ -264,11 +260,11 @@ class Core:
             raise SessionNotFound("no such session; it may have ended")
         return session
 
-    def _channel(self, name: str) -> Channel:
+    def _channel(self, name: str, *, make: bool = False) -> Channel:
         channel = self.hub.channels.get(name)
         if channel is not None:
             return channel
-        if not self.config.channels.auto or not is_channel_name(name):
+        if not (make and self.config.channels.auto and is_channel_name(name)):
             raise ChannelNotFound(f"channel {name} is not configured on this relay")
         if len(self.hub.channels) >= CHANNELS_MAX:
             raise Unavailable(f"this relay has its {CHANNELS_MAX} channels", RETRY_AFTER_S)
@@ -280,14 +276,16 @@ class Core:
         if self._draining:
             raise Unavailable("the relay is shutting down", RETRY_AFTER_S)
 
-    def _answer_transport(self, credentials: Credentials, asked_at: str | None) -> dict[str, object]:
-        return {
-            "ice_ufrag": credentials.ufrag,
-            "ice_pwd": credentials.password,
-            "fingerprint": self.certificate.fingerprint,
-            "candidates": self._addresses.candidates(asked_at),
-            "session_id": secrets.randbits(62),
-        }
+    def _answering(self, credentials: Credentials, asked_at: str | None) -> Callable[..., str]:
+        """`sdp.make_answer` with this side's transport filled in."""
+        return partial(
+            sdp.make_answer,
+            ice_ufrag=credentials.ufrag,
+            ice_pwd=credentials.password,
+            fingerprint=self.certificate.fingerprint,
+            candidates=self._addresses.candidates(asked_at),
+            session_id=secrets.randbits(62),
+        )
 
     def _created(self, session: Session, answer: str) -> SessionCreated:
         return SessionCreated(session.id, answer, session.etag)

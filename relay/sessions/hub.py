@@ -36,10 +36,8 @@ DEFERRED = 16_384
 SOURCES = 8
 """Addresses one session may own at a time; a phone that roams forever does not grow the table."""
 
-JOIN_TIMEOUT_S = 15.0
-"""A session that has not finished its handshake by then is ended."""
-
-CONSENT_SCAN_S = 1.0
+TIMER_SCAN_S = 1.0
+"""Sessions that are connected have no timer finer than this: consent is a matter of tens of seconds."""
 
 
 class _Waiting(NamedTuple):
@@ -53,7 +51,7 @@ class Hub:
     """All sessions of the relay. A `reactor.Handler`."""
 
     def __init__(
-        self, table: FanoutTable, engine: FanoutEngine, reporter: Reporter, *, consent_timeout: float,
+        self, table: FanoutTable, engine: FanoutEngine, reporter: Reporter, *, 
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.table = table
@@ -71,7 +69,6 @@ class Hub:
         self.send_drops = 0
         self._engine = engine
         self._reporter = reporter
-        self._consent_timeout = consent_timeout
         self._wall = wall
         self._by_source: dict[bytes, Session] = {}
         self._by_ufrag: dict[str, Session] = {}
@@ -97,10 +94,12 @@ class Hub:
         else:
             self.listeners[session.id] = role
 
-    def rename(self, session: Session, old_ufrag: str) -> None:
-        """The session's ICE credentials changed (ICE restart)."""
-        self._by_ufrag.pop(old_ufrag, None)
+    def rename(self, session: Session) -> None:
+        """The session's ICE credentials changed (ICE restart); the ones before serve until the new are used."""
+        session.ufrags.append(session.credentials.ufrag)
         self._by_ufrag[session.credentials.ufrag] = session
+        while len(session.ufrags) > 2:
+            self._by_ufrag.pop(session.ufrags.pop(0), None)
 
     def close(self, session: Session, reason: str, now: float) -> None:
         """End `session`: say goodbye, free its row, forget its addresses. Safe to call twice."""
@@ -119,7 +118,8 @@ class Hub:
         self._drain(session, now, 0.0)
         self.sessions.pop(session.id, None)
         self._joining.pop(session.id, None)
-        self._by_ufrag.pop(session.credentials.ufrag, None)
+        for ufrag in session.ufrags:
+            self._by_ufrag.pop(ufrag, None)
         if session.kind == "pull" and session.port is not None:
             self._by_port.pop(session.port.fd, None)
         for source in session.sources:
@@ -134,7 +134,7 @@ class Hub:
     def remove_channel(self, channel: Channel, now: float) -> None:
         """End every session of `channel` and forget it."""
         for session in [s for s in self.sessions.values() if s.channel is channel]:
-            self.close(session, "channel removed", now)
+            self.close(session, "channel_removed", now)
         self.channels.pop(channel.name, None)
 
     def close_all(self, reason: str, now: float) -> None:
@@ -173,15 +173,16 @@ class Hub:
     def on_tick(self, now: float) -> None:
         """Timers: handshakes, reports, retransmission requests, consent."""
         for session in list(self._joining.values()):
-            self._on_joining_tick(session, now)
+            self._on_session_timer(session, now)
         for publisher in list(self.publishers.values()):
             if publisher.session.connected_at is not None:
                 publisher.on_timer(now)
                 self._on_session_timer(publisher.session, now)
         self._reporter.on_tick(self.channels.values(), now, self._wall())
         if now >= self._next_scan:
-            self._next_scan = now + CONSENT_SCAN_S
-            self._scan_consent(now)
+            self._next_scan = now + TIMER_SCAN_S
+            for session in list(self.sessions.values()):
+                self._on_session_timer(session, now)
 
     # -- inside
     # -------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ class Hub:
     def _feed(self, session: Session, data: bytes, source: bytes, now: float, arrival: float) -> None:
         address = self._addresses.get(source) or self._remember(source)
         session.peer.receive(now, data, address)
-        self._drain(session, now, arrival, source if data[0] < 4 else b"")
+        self._drain(session, now, arrival, source if data[:1] < b"\x04" else b"")
 
     def _drain(self, session: Session, now: float, arrival: float, checked: bytes = b"") -> None:
         """Carry out what the peer decided. `checked` is the source of a connectivity check it may have
@@ -282,7 +283,7 @@ class Hub:
         listener = self.listeners.get(session.id)
         if listener is not None and session.port is not None:
             if self.table.full:
-                self.close(session, "table full", now)
+                self.close(session, "table_full", now)
                 return
             address = session.port.pack(connected.remote)
             listener.start(self.table, connected.keys, session.port.fd, address)
@@ -317,21 +318,8 @@ class Hub:
         address = self._addresses[source] = sockaddr.unpack(source)
         return address
 
-    def _on_joining_tick(self, session: Session, now: float) -> None:
-        if now - session.created > JOIN_TIMEOUT_S:
-            self.close(session, "never connected", now)
-            return
-        self._on_session_timer(session, now)
-
     def _on_session_timer(self, session: Session, now: float) -> None:
         deadline = session.peer.next_deadline()
         if deadline is not None and deadline <= now:
             session.peer.on_timeout(now)
         self._drain(session, now, 0.0)
-
-    def _scan_consent(self, now: float) -> None:
-        for session in list(self.sessions.values()):
-            if session.connected_at is not None and now - session.peer.last_received > self._consent_timeout:
-                self.close(session, "consent expired", now)
-            elif session.kind == "listen":
-                self._on_session_timer(session, now)

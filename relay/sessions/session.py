@@ -63,6 +63,8 @@ class Session:
         self.channel = channel
         self.peer = peer
         self.credentials = credentials
+        self.ufrags = [credentials.ufrag]
+        """User fragments that find the session: the current one, and the one before an ICE restart."""
         self.subject = subject
         self.offer = offer
         self.remote_ufrag = offer.ice_ufrag if offer is not None else ""

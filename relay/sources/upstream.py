@@ -36,6 +36,9 @@ STEADY_S = 10.0
 """A session that lasted this long was a good one: the next wait is the shortest again."""
 
 HTTP_TIMEOUT_S = 10.0
+CONSENT_TIMEOUT_S = 8.0
+"""An upstream that answers no check for this long is gone (checks are sent every 4 to 6 s); the channel is fetched
+anew rather than left silent for the 30 s that RFC 7675 would allow."""
 PORT_BUFFER = 1 << 20
 
 
@@ -126,6 +129,7 @@ class Upstream:
             ufrag=credentials.ufrag,
             pwd=credentials.password,
             random=os.urandom,
+            consent_timeout=CONSENT_TIMEOUT_S,
         )
         session = Session("pull", self.channel, peer, credentials, now, offer=answer)
         session.port = port

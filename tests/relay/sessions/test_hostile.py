@@ -1,0 +1,169 @@
+"""What strangers and broken peers send: counted, dropped, and without effect on the channel on air."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+import pytest
+
+from loacodecs import rtp
+from loacodecs.errors import MalformedError
+from relay.errors import PreconditionFailed, PreconditionRequired
+from tests.support.world import World
+
+DATAGRAMS = 100_000
+
+
+async def test_random_and_mutated_datagrams_disturb_nothing() -> None:
+    """100,000 of them, from strangers and from the session's own addresses, between the packets of a live channel."""
+    rng = random.Random(20261123)
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        captured: list[bytes] = []
+        keep = voice.socket.sendto
+
+        class Tap:
+            """The publisher's socket, with an ear on it."""
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(sock, name)
+
+            def sendto(self, data: bytes, address: tuple[str, int]) -> int:
+                captured.append(data)
+                return keep(data, address)
+
+        sock = voice.socket
+        voice.socket = Tap()  # type: ignore[assignment]
+        stranger = world.port.pack(("127.0.0.1", 9))
+        own = [world.port.pack(client.getsockname()) for client in (sock, listener.socket)]
+        said = 0
+        for n in range(DATAGRAMS):
+            if n % 500 == 0:
+                voice.say(said, b"still on air %d" % said)
+                said += 1
+                world.advance(0.02)
+            data = _hostile(rng, captured)
+            source = own[n % 2] if n % 3 == 0 else stranger
+            world.hub.on_datagram(world.port, data, source, world.now, 0.0)
+            while world.hub.work(world.now):
+                pass
+        world.advance(0.1)
+        assert [packet.payload for packet in listener.heard] == [b"still on air %d" % n for n in range(said)]
+        refused = world.core.stats().refused
+        assert sum(refused.values()) > 0.9 * DATAGRAMS
+        assert {"unchecked_address", "srtp_authentication", "srtp_replay"} <= set(refused)
+        assert len(world.core.stats().sessions) == 2
+
+
+def _hostile(rng: random.Random, captured: list[bytes]) -> bytes:
+    kind = rng.randrange(4)
+    if kind == 0 or not captured:
+        return rng.randbytes(rng.choice([0, 1, 2, 7, 12, 13, 20, 40, 200, 1400]))
+    data = bytearray(rng.choice(captured[-50:]))
+    if kind == 1:
+        for _ in range(rng.randrange(1, 4)):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    elif kind == 2:
+        del data[rng.randrange(len(data)) :]
+    return bytes(data)
+
+
+async def test_media_from_an_address_that_passed_no_check_is_refused() -> None:
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        other.bind(("127.0.0.1", 0))
+        sent: list[bytes] = []
+        voice.say(0, b"stolen")
+        while (output := voice.peer.poll()) is not None:
+            sent.append(output.data)  # type: ignore[union-attr]  # say() queues transmits only
+        for data in sent:
+            other.sendto(data, world.port.address)
+        world.settle()
+        assert listener.heard == []
+        assert world.core.stats().refused["unchecked_address"] == 1
+        for data in sent:
+            voice.socket.sendto(data, world.port.address)
+        world.settle()
+        assert [packet.payload for packet in listener.heard] == [b"stolen"]
+        other.close()
+
+
+async def test_a_listener_cannot_speak() -> None:
+    with World() as world:
+        listener = await world.listener()
+        other = await world.listener()
+        listener.say(0, b"I am not a publisher")
+        world.advance(0.02)
+        assert other.heard == []
+        assert world.core.stats().refused["unexpected_media"] == 1
+
+
+async def test_another_payload_type_is_not_forwarded() -> None:
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        packet = rtp.RtpPacket(0, False, 1, 960, voice.ssrc, b"G.711")
+        voice.peer.send_rtp(packet.to_bytes())
+        world.advance(0.02)
+        assert listener.heard == []
+        assert world.core.stats().refused["payload_type"] == 1
+
+
+async def test_a_check_without_integrity_is_answered_with_silence() -> None:
+    with World() as world:
+        await world.listener()
+        ufrag = world.clients[0].answer.ice_ufrag if world.clients[0].answer else ""
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        other.bind(("127.0.0.1", 0))
+        other.setblocking(False)
+        username = f"{ufrag}:clnt".encode()
+        attribute = b"\x00\x06" + len(username).to_bytes(2, "big") + username + bytes(-len(username) % 4)
+        request = (
+            b"\x00\x01" + len(attribute).to_bytes(2, "big") + b"\x21\x12\xa4\x42" + bytes(12) + attribute
+        )
+        other.sendto(request, world.port.address)
+        world.settle()
+        with pytest.raises(BlockingIOError):
+            other.recv(2048)
+        assert world.core.stats().refused["stun_integrity"] == 1
+        other.close()
+
+
+async def test_trickle_wants_the_current_entity_tag() -> None:
+    with World() as world:
+        listener = await world.listener()
+        session = listener.created
+        fragment = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n"
+        with pytest.raises(PreconditionRequired):
+            await world.core.trickle("xa", "listen", session.id, fragment, None)
+        with pytest.raises(PreconditionFailed):
+            await world.core.trickle("xa", "listen", session.id, fragment, '"old"')
+        with pytest.raises(MalformedError):
+            await world.core.trickle("xa", "listen", session.id, "nonsense", f'"{session.etag}"')
+        result = await world.core.trickle("xa", "listen", session.id, fragment, f'"{session.etag}"')
+        assert (result.etag, result.fragment) == (session.etag, None)
+
+
+async def test_an_ice_restart_keeps_the_sound() -> None:
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        fragment = "a=ice-ufrag:newu\r\na=ice-pwd:another-password-of-22-chars\r\na=mid:0\r\n"
+        result = await world.core.trickle("xa", "listen", listener.created.id, fragment, "*")
+        assert result.etag != listener.created.etag
+        assert result.fragment is not None
+        voice.say(0, b"during")
+        world.advance(0.02)
+        lines = dict(line[2:].partition(":")[::2] for line in result.fragment.splitlines())
+        listener.peer.restart("newu", "another-password-of-22-chars", lines["ice-ufrag"], lines["ice-pwd"])
+        world.advance(12.0, step=0.05)
+        voice.say(1, b"after")
+        world.advance(0.02)
+        assert [packet.payload for packet in listener.heard] == [b"during", b"after"]
+        world.advance(60.0, step=0.1)
+        assert listener.closed is None
+        assert world.core.stats().channels["xa"].listeners == 1
