@@ -54,9 +54,9 @@ def percentile(counts: Counts, share: float) -> int | None:
 
 
 def milliseconds(counts: Counts, shares: Sequence[float]) -> dict[str, float | None]:
-    """Percentiles in milliseconds, named as people write them: {"p50": 1.2, "p99": 3.4}."""
+    """Percentiles in milliseconds, named as people write them: {"p50": 1.2, "max": 3.4}."""
     named: dict[str, float | None] = {}
     for share in shares:
         value = percentile(counts, share)
-        named[f"p{share * 100:g}"] = None if value is None else round(value / 1e6, 3)
+        named["max" if share == 1 else f"p{share * 100:g}"] = None if value is None else round(value / 1e6, 3)
     return named

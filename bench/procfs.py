@@ -75,13 +75,15 @@ def cpu_ns(pid: int) -> int:
 
 
 def thread_cpu_ns(pid: int) -> dict[str, int]:
-    """CPU time per thread name of a process, nanoseconds; threads of one name are added up."""
+    """CPU time per thread of a process, nanoseconds: "main" first, then the others by their number and
+    name.
+    """
     found: dict[str, int] = {}
-    for task in _listing(_PROC / str(pid) / "task"):
+    for task in sorted(_listing(_PROC / str(pid) / "task"), key=int):
         folder = _PROC / str(pid) / "task" / task
         if schedstat := _read(folder / "schedstat").split():
-            name = _read(folder / "comm").strip()
-            found[name] = found.get(name, 0) + int(schedstat[0])
+            name = f"{len(found)} {_read(folder / 'comm').strip()}"
+            found["main" if int(task) == pid else name] = int(schedstat[0])
     return found
 
 

@@ -101,6 +101,7 @@ def _play_steadily(stage: Stage) -> _Steady:
         _play_segment(stage, steady, duration / count, f"playing, part {index + 1} of {count}")
         steady.floors.append(stage.floor(floor_s))
     stage.log.close_window(STEADY, time.time_ns())
+    stage.play(ACCOUNTED_S)
     return steady
 
 
@@ -173,7 +174,7 @@ def _generator(stage: Stage, steady: _Steady, join: Join) -> Generator:
         backlog_drops=0,
         not_handed_over=stage.receivers.not_handed_over,
         publish_failures=stage.publishers.failed,
-        floor_lost=floor_sent - int(stage.receivers.table.counted.sum()),
+        floor_lost=floor_sent - stage.floor_received(),
         idle_share=round(mean(steady.idle), 4),
         steal_share=round(mean(steady.steal), 4),
         join_cores=round(join.generator_cores, 2),

@@ -89,13 +89,18 @@ class Signalling:
 
 def _exchange(connection: http.client.HTTPConnection, offer: Offer) -> Answer:
     headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {offer.token}"}
-    try:
-        connection.request("POST", offer.path, offer.sdp, headers)
-        response = connection.getresponse()
-        body = response.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        return Answer(offer.key, None, f"POST {offer.path}: {error or type(error).__name__}")
+    for last_try in (False, True):
+        try:
+            connection.request("POST", offer.path, offer.sdp, headers)
+            response = connection.getresponse()
+            body = response.read().decode(errors="replace")
+            break
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            # a keep-alive connection that the relay closed while it was idle is not an answer (RFC 9112
+            # §9.3.1)
+            if last_try or not isinstance(error, ConnectionError):
+                return Answer(offer.key, None, f"POST {offer.path}: {error or type(error).__name__}")
     if response.status != 201:
         return Answer(offer.key, None, f"POST {offer.path}: {response.status} {body.strip()[:200]}")
     return Answer(offer.key, body)

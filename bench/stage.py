@@ -148,6 +148,10 @@ class Stage:
         """RTP packets that all receivers together have got so far."""
         return int(self.receivers.table.packets.sum())
 
+    def floor_received(self) -> int:
+        """Datagrams of the floor that the listeners' sockets have got so far."""
+        return int(self.receivers.table.counted[: self.parameters.listeners].sum())
+
     def playing(self) -> list[Session]:
         """The listeners of the first crowd that heard sound."""
         return [session for session in self._playing if session.state is State.HEARD]
