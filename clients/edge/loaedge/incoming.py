@@ -9,7 +9,7 @@ from loacodecs import rtcp, rtp
 from loacodecs.errors import MalformedError
 from loacodecs.jitter import Insertion, ReorderBuffer
 from loacodecs.nack import NackScheduler
-from loacodecs.rtp import RtpPacket, SequenceUnwrapper, unix_from_ntp
+from loacodecs.rtp import RtpPacket, SequenceUnwrapper
 
 HOLD_S = 0.6
 """How long a gap may hold back what follows: room for several requests over a rural mobile link."""
@@ -166,12 +166,3 @@ class IncomingStream:
     def _spread(self) -> float:
         """0.5 … 1.5, so that listeners that came together do not report together (RFC 3550 §6.3.1)."""
         return 0.5 + int.from_bytes(self._random(2), "big") / 65536
-
-
-def captured_at(packet: RtpPacket, extension_id: int | None) -> float | None:
-    """Unix time at which the packet's first sample was captured, where it says so (abs-capture-time)."""
-    if extension_id is None:
-        return None
-    value = packet.extension_value(extension_id)
-    ntp = rtp.capture_time(value) if value is not None else None
-    return None if ntp is None else unix_from_ntp(ntp)

@@ -200,10 +200,11 @@ def open_source(text: str, *, loop: bool = False) -> Source:
 
 
 class SampleClock:
-    """When which sample is due: the position in samples tied to a monotonic clock, so that nothing drifts.
+    """Ties samples to a monotonic clock, so that nothing drifts: sample n is captured at start + n / rate.
 
-    A sender that comes late catches up by up to `max_lag_s`; beyond that the clock skips, because a burst of
-    old packets only fills the receivers' buffers. The skipped time shows as a gap in the timestamps.
+    A block is due when its last sample has been captured. A sender that comes late catches up by up to
+    `max_lag_s`; beyond that the clock skips, because a burst of old packets only fills the receivers' buffers.
+    The skipped time shows as a gap in the timestamps.
     """
 
     def __init__(self, start: float, *, rate: int = SAMPLE_RATE, max_lag_s: float = 0.1) -> None:
@@ -215,20 +216,28 @@ class SampleClock:
         self._rate = rate
         self._max_lag = max_lag_s
 
-    def due(self) -> float:
-        """When the sample at `position` is to be sent (monotonic seconds)."""
-        return self._start + self.position / self._rate
+    def time_of(self, sample: int) -> float:
+        """When `sample` is captured (monotonic seconds)."""
+        return self._start + sample / self._rate
 
-    def advance(self, samples: int) -> None:
-        """Count `samples` as sent."""
-        self.position += samples
+    def sample_at(self, now: float) -> int:
+        """The sample that is captured at `now`."""
+        return round((now - self._start) * self._rate)
 
-    def catch_up(self, now: float, frame: int) -> int:
-        """Skip whole frames of `frame` samples when too late at `now`; gives the samples skipped."""
-        late = now - self.due()
+    def due(self, block: int) -> float:
+        """When the next `block` samples are complete and to be sent (monotonic seconds)."""
+        return self.time_of(self.position + block)
+
+    def advance(self, block: int) -> None:
+        """Count `block` samples as sent."""
+        self.position += block
+
+    def catch_up(self, now: float, block: int) -> int:
+        """Skip whole blocks when too late at `now`; gives the samples skipped."""
+        late = now - self.due(block)
         if late <= self._max_lag:
             return 0
-        skip = math.floor(late * self._rate / frame) * frame
+        skip = math.floor(late * self._rate / block) * block
         self.position += skip
         self.skipped += skip
         return skip

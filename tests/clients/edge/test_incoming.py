@@ -7,7 +7,7 @@ import random
 import pytest
 
 from loacodecs import rtcp, rtp
-from loaedge.incoming import HOLD_S, IncomingStream, captured_at
+from loaedge.incoming import HOLD_S, IncomingStream
 
 SOURCE = 0xABCD
 
@@ -132,12 +132,3 @@ def test_garbage_is_counted_and_changes_nothing() -> None:
     assert incoming.packets == 0
     incoming.on_rtp(packet(1), 2.0)
     assert popped(incoming, 2.0) == [1]
-
-
-def test_the_capture_time_of_a_packet() -> None:
-    ntp = rtp.ntp_from_unix(1_700_000_000.5)
-    profile, body = rtp.pack_extension([(4, rtp.pack_capture_time(ntp))])
-    timed = rtp.RtpPacket(111, False, 1, 1, 1, b"x", profile, body)
-    assert captured_at(timed, 4) == pytest.approx(1_700_000_000.5, abs=1e-6)
-    assert captured_at(timed, 5) is None
-    assert captured_at(timed, None) is None

@@ -122,13 +122,16 @@ def test_the_sample_clock_does_not_drift() -> None:
     clock = SampleClock(100.0)
     for _ in range(50 * 3600):  # an hour of 20 ms frames
         clock.advance(960)
-    assert clock.due() == pytest.approx(3700.0, abs=1e-6)
+    assert clock.due(960) == pytest.approx(3700.02, abs=1e-6)
+    assert clock.sample_at(3700.0) == clock.position
+    assert clock.time_of(48000) == 101.0
 
 
 def test_a_late_sender_catches_up_a_little_and_skips_a_lot() -> None:
     clock = SampleClock(0.0, max_lag_s=0.1)
+    assert clock.due(960) == pytest.approx(0.02)
     clock.advance(960)
-    assert clock.catch_up(0.1, 960) == 0, "80 ms late: the frames due are sent at once"
-    assert clock.catch_up(5.03, 960) == 250 * 960, "5.01 s late: the frames due meanwhile are never sent"
-    assert clock.due() == pytest.approx(5.02)
+    assert clock.catch_up(0.13, 960) == 0, "90 ms late: the frames due are sent at once"
+    assert clock.catch_up(5.05, 960) == 250 * 960, "5.01 s late: the frames due meanwhile are never sent"
+    assert clock.due(960) == pytest.approx(5.04)
     assert (clock.position, clock.skipped) == (251 * 960, 250 * 960)

@@ -1,0 +1,253 @@
+"""A WebRTC session with a relay: WHIP or WHEP over HTTP, media over one UDP socket.
+
+This is the shell around the sans-I/O `loacodecs.peer`: datagrams and time in, datagrams and events out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from loacodecs.address import Address
+from loacodecs.certificate import Certificate
+from loacodecs.errors import TransportError
+from loacodecs.peer import Closed, Connected, Peer, Rtcp, Rtp, Transmit, generate_credentials
+from loacodecs.rtp import ABS_CAPTURE_TIME_URI, AUDIO_LEVEL_URI
+from loacodecs.sdp import AudioDescription, make_offer, parse_answer
+
+from .udp import UdpSocket
+from .urls import Endpoint, Token
+from .whip import IceServer, Signalling
+
+CONNECT_TIMEOUT_S: Final = 12.0
+CONSENT_TIMEOUT_S: Final = 15.0
+"""Without an answer for so long the session is lost; RFC 7675 allows 30 s, live sound wants to be back sooner."""
+_REASONS: Final = {"peer_closed": "the relay ended it", "closed": "closed here"}
+
+State = Literal["new", "signalling", "connecting", "connected", "closed"]
+
+
+def _ignore(_data: bytes, _now: float) -> None:
+    """What is done with media nobody asked for."""
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """How to reach the channel. `direction` is "sendonly" (WHIP) or "recvonly" (WHEP)."""
+
+    endpoint: Endpoint
+    direction: Literal["sendonly", "recvonly"]
+    token: Token | None = None
+    tls: ssl.SSLContext | None = None
+    replace: bool = False
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+
+
+class WebRtcClient:
+    """One session; `async with` it, then `connect`.
+
+    `on_rtp` and `on_rtcp` get plain packets and the monotonic time of their arrival, in the event loop; they
+    must not block and may be set anew at any time. `closed` resolves with the reason when the session ends.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        on_rtp: Callable[[bytes, float], None] = _ignore,
+        on_rtcp: Callable[[bytes, float], None] = _ignore,
+        on_state: Callable[[State], None] = lambda _state: None,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.ssrc = int.from_bytes(random(4), "big") or 1
+        self.cname = random(8).hex()
+        self.state: State = "new"
+        self.ice_servers: tuple[IceServer, ...] = ()
+        """What the relay recommends; a relay with public addresses needs none."""
+        self._settings = settings
+        self.on_rtp = on_rtp
+        self.on_rtcp = on_rtcp
+        self._on_state = on_state
+        self._random = random
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[str] = self._loop.create_future()
+        self._connected: asyncio.Future[None] = self._loop.create_future()
+        self._signalling = Signalling(
+            settings.endpoint, settings.token, tls=settings.tls, replace=settings.replace
+        )
+        self._peer: Peer | None = None
+        self._socket: UdpSocket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._answer: AudioDescription | None = None
+
+    @property
+    def answer(self) -> AudioDescription:
+        """What the relay accepted. Raises TransportError before `connect`."""
+        if self._answer is None:
+            raise TransportError("there is no session yet")
+        return self._answer
+
+    async def __aenter__(self) -> WebRtcClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Set the session up, ready to send and receive. Raises LoaError: SignallingError, TransportError, …"""
+        self._enter("signalling")
+        self._socket = sock = UdpSocket(self._receive)
+        certificate = Certificate.generate()
+        ufrag, pwd = generate_credentials(self._random)
+        peer = Peer.client(
+            certificate=certificate,
+            ufrag=ufrag,
+            pwd=pwd,
+            random=self._random,
+            consent_timeout=CONSENT_TIMEOUT_S,
+        )
+        offer = make_offer(
+            direction=self._settings.direction,
+            ice_ufrag=ufrag,
+            ice_pwd=pwd,
+            fingerprint=certificate.fingerprint,
+            candidates=await self._candidates(sock),
+            ssrc=self.ssrc if self._settings.direction == "sendonly" else None,
+            cname=self.cname,
+            extensions=(AUDIO_LEVEL_URI, ABS_CAPTURE_TIME_URI),
+            session_id=int.from_bytes(self._random(8), "big") >> 2,
+        )
+        answer = await self._signalling.offer(offer)
+        self._answer = parse_answer(answer.sdp)
+        self.ice_servers = answer.ice_servers
+        self._peer = peer
+        self._enter("connecting")
+        peer.set_remote(self._answer, self._loop.time())
+        self._pump()
+        await self._await_connection()
+
+    def send_rtp(self, data: bytes) -> None:
+        """Send a plain RTP packet; dropped when there is no session."""
+        if self._peer is not None and self.state == "connected":
+            self._peer.send_rtp(data)
+            self._pump()
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Send a plain compound RTCP packet; dropped when there is no session."""
+        if self._peer is not None and self.state == "connected":
+            self._peer.send_rtcp(data)
+            self._pump()
+
+    async def close(self) -> None:
+        """End the session: close_notify, DELETE, sockets; closing again does nothing."""
+        if self.state == "closed" and self._socket is None:
+            return
+        if self._peer is not None:
+            self._peer.close(self._loop.time())
+            self._pump()
+        self._end("closed here")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+        try:
+            await self._signalling.delete()
+        finally:
+            await self._signalling.close()
+
+    def _receive(self, data: bytes, source: Address) -> None:
+        if self._peer is not None:
+            self._peer.receive(self._loop.time(), data, source)
+            self._pump()
+
+    async def _await_connection(self) -> None:
+        try:
+            await asyncio.wait_for(self._connected, self._settings.connect_timeout_s)
+        except TimeoutError:
+            tried = ", ".join(f"{c.address[0]}:{c.address[1]}" for c in self.answer.candidates[:4])
+            raise TransportError(
+                f"the relay answers, but no media gets through to UDP {tried or '(it named no address)'}: "
+                "is a firewall between?"
+            ) from None
+
+    def _pump(self) -> None:
+        """Do what the peer wants done, until it has nothing more."""
+        peer = self._peer
+        if peer is None or self._pumping:  # a callback that sends is inside the loop already
+            return
+        self._pumping = True
+        try:
+            while (event := peer.poll()) is not None:
+                self._handle(event)
+        finally:
+            self._pumping = False
+        self._schedule(peer.next_deadline())
+
+    def _handle(self, event: object) -> None:
+        match event:
+            case Transmit(data, address):
+                if self._socket is not None:
+                    self._socket.send(data, address)
+            case Rtp(data):
+                self.on_rtp(data, self._loop.time())
+            case Rtcp(data):
+                self.on_rtcp(data, self._loop.time())
+            case Connected():
+                self._enter("connected")
+                if not self._connected.done():
+                    self._connected.set_result(None)
+            case Closed(reason, detail):
+                self._end(_REASONS.get(reason) or detail or reason)
+
+    def _schedule(self, deadline: float | None) -> None:
+        if self._timer is not None:
+            if self._timer.when() == deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and self.state != "closed":
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._peer is not None:
+            self._peer.on_timeout(self._loop.time())
+            self._pump()
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._on_state(state)
+
+    def _end(self, reason: str) -> None:
+        if self.state == "closed":
+            return
+        self._enter("closed")
+        if not self._connected.done():
+            self._connected.set_exception(TransportError(f"no session could be set up: {reason}"))
+            self._connected.exception()  # nobody need have waited for it
+        if not self.closed.done():
+            self.closed.set_result(reason)
+
+    async def _candidates(self, sock: UdpSocket) -> list[Address]:
+        """Local addresses on the way to the relay: a full agent at the other end needs somewhere to begin."""
+        host = urlsplit(self._settings.endpoint.url).hostname or ""
+        found: list[Address] = []
+        with contextlib.suppress(OSError):
+            for family, _, _, _, remote in await self._loop.getaddrinfo(host, 9, type=socket.SOCK_DGRAM):
+                address = sock.local_address(family, remote)
+                if address is not None and address not in found:
+                    found.append(address)
+        return found[:4]

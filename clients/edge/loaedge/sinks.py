@@ -1,0 +1,174 @@
+"""Where `loa listen` puts the sound: a WAV file, an Ogg Opus file, or nowhere.
+
+Files stay playable whenever the process ends, kill -9 included: WAV rewrites its header about once a second,
+Ogg hands over whole pages.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import numpy as np
+
+from loacodecs.errors import LoaError
+from loacodecs.ogg import OggOpusWriter
+from loacodecs.opus import SAMPLE_RATE, toc
+
+from .decoding import Piece
+
+FLUSH_SAMPLES: Final = SAMPLE_RATE
+_WAV_HEADER: Final = 44
+_WAV_LIMIT: Final = 0xFFFFFFFF - _WAV_HEADER
+_SUFFIXES: Final = {".wav": "wav", ".ogg": "ogg", ".opus": "ogg"}
+
+
+class SinkError(LoaError):
+    """The file cannot be created or written."""
+
+
+class Sink(Protocol):
+    """Takes the programme piece by piece."""
+
+    def write(self, piece: Piece) -> None:
+        """Add a piece. Raises SinkError."""
+
+    def close(self) -> None:
+        """Finish the file; closing again does nothing. Raises SinkError."""
+
+
+class WavSink:
+    """16-bit mono PCM at 48 kHz (RIFF WAVE)."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file. Raises SinkError."""
+        self._path = path
+        self._file = _create(path)
+        self._bytes = 0
+        self._unflushed = 0
+        self._write_header()
+
+    def write(self, piece: Piece) -> None:
+        pcm = np.clip(piece.pcm.mean(axis=1), -1.0, 1.0)
+        data = np.rint(pcm * 32767).astype("<i2").tobytes()
+        try:
+            self._file.write(data)
+            self._bytes += len(data)
+            self._unflushed += pcm.size
+            if self._unflushed >= FLUSH_SAMPLES:
+                self._write_header()
+        except OSError as error:
+            raise _cannot("write", self._path, error) from error
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        try:
+            self._write_header()
+            self._file.close()
+        except OSError as error:
+            raise _cannot("write", self._path, error) from error
+
+    def _write_header(self) -> None:
+        """Say how much is there; beyond 4 GiB (12 h) the sizes stay at their limit and players read on."""
+        size = min(self._bytes, _WAV_LIMIT)
+        header = struct.pack(
+            "<4sI4s4sIHHIIHH4sI",
+            *(b"RIFF", size + _WAV_HEADER - 8, b"WAVE", b"fmt ", 16),
+            *(1, 1, SAMPLE_RATE, SAMPLE_RATE * 2, 2, 16),
+            *(b"data", size),
+        )
+        # The data first: the header must never promise what is not on its way to the disk.
+        self._file.flush()
+        self._file.seek(0)
+        self._file.write(header)
+        self._file.flush()
+        self._file.seek(0, 2)
+        self._unflushed = 0
+
+
+class OggSink:
+    """Ogg Opus with the packets as they came; gaps are empty packets, which players conceal (RFC 7845)."""
+
+    def __init__(self, path: Path, *, serial: int, title: str) -> None:
+        """Create the file. Raises SinkError."""
+        self._path = path
+        self._file = _create(path)
+        self._serial = serial
+        self._title = title
+        self._writer: OggOpusWriter | None = None
+        self._owed = 0
+
+    def write(self, piece: Piece) -> None:
+        try:
+            if piece.packet is None:
+                self._owed += piece.pcm.shape[0]
+                return
+            writer = self._opened(piece.packet)
+            if self._owed:
+                self._owed -= writer.write_gap(self._owed)
+            writer.write_packet(piece.packet)
+        except OSError as error:
+            raise _cannot("write", self._path, error) from error
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        try:
+            if self._writer is not None:
+                self._writer.write_gap(self._owed)
+                self._writer.close()
+            self._file.close()
+        except OSError as error:
+            raise _cannot("write", self._path, error) from error
+
+    def _opened(self, packet: bytes) -> OggOpusWriter:
+        """The header tells the number of channels, so it is written when the first packet is there."""
+        if self._writer is None:
+            channels = 2 if toc(packet).stereo else 1
+            self._owed = 0
+            self._writer = OggOpusWriter(
+                self._hand_over,
+                channels,
+                # Joined in the middle: a decoder needs 80 ms to converge (RFC 7845 §4.6).
+                3840,
+                serial=self._serial,
+                tags={"TITLE": self._title},
+            )
+        return self._writer
+
+    def _hand_over(self, page: bytes) -> None:
+        self._file.write(page)
+        self._file.flush()
+
+
+class NoSink:
+    """Only measures."""
+
+    def write(self, piece: Piece) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def open_sink(path: Path | None, *, serial: int, title: str) -> Sink:
+    """The sink for a file by its suffix (.wav, .ogg, .opus). Raises SinkError."""
+    if path is None:
+        return NoSink()
+    kind = _SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise SinkError(f"{path}: write to a .wav or an .ogg file")
+    return WavSink(path) if kind == "wav" else OggSink(path, serial=serial, title=title)
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise _cannot("create", path, error) from error
+
+
+def _cannot(verb: str, path: Path, error: OSError) -> SinkError:
+    return SinkError(f"cannot {verb} {path}: {(error.strerror or str(error)).lower()}")
