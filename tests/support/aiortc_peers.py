@@ -24,6 +24,7 @@ class ToneTrack(MediaStreamTrack):
     def __init__(self, hz: float) -> None:
         super().__init__()
         self.hz = hz
+        self._noise = np.random.default_rng(1)  # so that no two packets are alike
         self._position = 0
         self._start: float | None = None
 
@@ -35,7 +36,8 @@ class ToneTrack(MediaStreamTrack):
         due = self._start + self._position / RATE
         await asyncio.sleep(max(0.0, due - loop.time()))
         t = (self._position + np.arange(FRAME)) / RATE
-        samples = (0.3 * 32767 * np.sin(2 * np.pi * self.hz * t)).astype(np.int16)
+        sound = 0.3 * np.sin(2 * np.pi * self.hz * t) + self._noise.normal(0, 0.01, FRAME)
+        samples = (32767 * sound).astype(np.int16)
         frame = AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
         frame.sample_rate = RATE
         frame.pts = self._position
