@@ -1,4 +1,4 @@
-"""What a channel may be called: its name is a path segment of every URL, a label of metrics and a key of TOML."""
+"""What a channel may be called: its name is a segment of URLs, a label of metrics and a key of TOML."""
 
 from __future__ import annotations
 

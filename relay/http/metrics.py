@@ -78,7 +78,7 @@ class CoreCollector(Collector):
         for kind, count in stats.sessions.items():
             sessions.add_metric([kind], count)
         yield sessions
-        yield _by("loa_joins", "Sessions that asked to join, by outcome", "outcome", stats.joins.items())
+        yield _by("loa_joins", "Sessions that connected, by kind", "kind", stats.joins.items())
         yield _by("loa_leaves", "Sessions that ended, by reason", "reason", stats.leaves.items())
         yield _by("loa_datagrams_refused", "Datagrams dropped, by reason", "reason", stats.refused.items())
         yield CounterMetricFamily("loa_datagrams_in", "Datagrams received", value=stats.datagrams_in)

@@ -15,7 +15,7 @@ LOCAL = {"client": "127.0.0.1", "base_url": "http://127.0.0.1:8889"}
 STATS = RelayStats(
     channels={"xa": ChannelStats(listeners=3, on_air=True, packets_in=50, packets_out=150, lost_in=1)},
     sessions={"publish": 1, "listen": 3},
-    joins={"connected": 4, "timeout": 1},
+    joins={"publish": 4, "listen": 1},
     refused={"unchecked_address": 9},
     datagrams_in=77,
     batch_seconds=Histogram((0.001, 0.01), (5, 8), 0.05, 9),
@@ -43,7 +43,7 @@ async def test_the_core_is_counted(surface: Surface) -> None:
     assert found["loa_channel_packets_out_total", xa] == 150
     assert found["loa_channel_packets_in_lost_total", xa] == 1
     assert found["loa_sessions", (("kind", "listen"),)] == 3
-    assert found["loa_joins_total", (("outcome", "timeout"),)] == 1
+    assert found["loa_joins_total", (("kind", "listen"),)] == 1
     assert found["loa_datagrams_refused_total", (("reason", "unchecked_address"),)] == 9
     assert found["loa_datagrams_in_total", ()] == 77
     assert found["loa_batch_seconds_bucket", (("le", "0.001"),)] == 5

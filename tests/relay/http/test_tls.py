@@ -1,0 +1,138 @@
+"""Certificates: from files, followed when they change, and self-signed."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import logging
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from loacodecs.errors import ConfigurationError
+from relay.config import Config, HttpConfig, MediaConfig
+from relay.http.tls import Tls, local_addresses, local_names, prepare, self_signed
+
+NOW = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
+
+
+def make(folder: Path, *names: str) -> tuple[Path, Path]:
+    return self_signed(folder, names or ("localhost",), ["127.0.0.1"], NOW)
+
+
+def read(certificate: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(certificate.read_bytes())
+
+
+def copy(source: Path, target: Path, stamp: int) -> None:
+    target.write_bytes(source.read_bytes())
+    os.utime(target, ns=(stamp, stamp))
+
+
+def test_a_self_signed_certificate_names_this_machine(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path / "https", local_names(), local_addresses(), NOW)
+    names = read(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "localhost" in names.get_values_for_type(x509.DNSName)
+    assert ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert (read(certificate).not_valid_after_utc - read(certificate).not_valid_before_utc).days <= 398
+    Tls(certificate, key)
+
+
+def test_a_self_signed_certificate_is_kept_while_it_serves(tmp_path: Path) -> None:
+    first = read(make(tmp_path)[0]).serial_number
+    assert read(make(tmp_path)[0]).serial_number == first
+    assert read(make(tmp_path, "localhost", "new.local")[0]).serial_number != first
+
+
+def test_a_self_signed_certificate_is_renewed_before_its_end(tmp_path: Path) -> None:
+    first = read(make(tmp_path)[0]).serial_number
+    later = NOW + datetime.timedelta(days=370)
+    certificate, _ = self_signed(tmp_path, ["localhost"], ["127.0.0.1"], later)
+    assert read(certificate).serial_number != first
+    assert read(certificate).not_valid_after_utc > later
+
+
+@pytest.mark.parametrize("damage", ["", "not a certificate"])
+def test_a_damaged_certificate_is_made_anew(tmp_path: Path, damage: str) -> None:
+    certificate, _ = make(tmp_path)
+    certificate.write_text(damage)
+    Tls(*make(tmp_path))
+
+
+def test_advertised_addresses_are_in_the_certificate(tmp_path: Path) -> None:
+    config = Config(
+        http=HttpConfig(tls="self-signed"),
+        media=MediaConfig(advertise=("203.0.113.7:9000", "2001:db8::7")),
+        state_dir=tmp_path,
+    )
+    tls = prepare(config, NOW)
+    assert tls is not None
+    names = read(tls.certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"203.0.113.7", "2001:db8::7"} <= {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
+
+
+def test_off_is_none() -> None:
+    assert prepare(Config(), NOW) is None
+
+
+def test_files_are_taken_up_again_when_they_change(tmp_path: Path) -> None:
+    old, new = make(tmp_path / "old"), make(tmp_path / "new")
+    served = (tmp_path / "certificate.pem", tmp_path / "key.pem")
+    for source, target in zip(old, served, strict=True):
+        copy(source, target, 1)
+    tls = prepare(Config(http=HttpConfig(tls="files", certificate=served[0], key=served[1])), NOW)
+    assert tls is not None
+    assert not tls.reload_if_changed()
+    copy(new[0], served[0], 2)
+    assert not tls.reload_if_changed(), "half a renewal is no renewal"
+    copy(new[1], served[1], 2)
+    assert tls.reload_if_changed()
+    assert not tls.reload_if_changed()
+
+
+def test_files_that_vanish_leave_the_certificate_in_use(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = Tls(*make(tmp_path))
+    tls.key.unlink()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert not tls.reload_if_changed()
+        assert not tls.reload_if_changed()
+    assert len(caplog.records) == 1, "said once, not at every look"
+
+
+def test_files_that_cannot_serve_are_one_sentence(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path / "a")
+    _, other = make(tmp_path / "b")
+    with pytest.raises(ConfigurationError, match="do not belong together"):
+        Tls(certificate, other)
+    with pytest.raises(ConfigurationError, match="No such file"):
+        Tls(certificate, tmp_path / "none.pem")
+    with pytest.raises(ConfigurationError, match="PEM"):
+        Tls(key, key)
+
+
+def test_an_encrypted_key_does_not_ask_for_a_password(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path)
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"x"),
+        )
+    )
+    with pytest.raises(ConfigurationError, match="encrypted"):
+        Tls(certificate, key)
+
+
+def test_a_state_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot hold"):
+        make(tmp_path / "file" / "https")

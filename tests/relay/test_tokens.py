@@ -1,0 +1,226 @@
+"""Tokens: minted, verified, and every way they can be wrong."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import pickle
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from loacodecs.errors import ConfigurationError
+from relay.tokens import SECRET_BYTES, Secret, TokenError, Tokens, load_secret
+
+KEY = b"k" * 32
+NOW = 1_800_000_000.0
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tokens(clock: Clock) -> Tokens:
+    return Tokens(Secret(KEY), clock=clock)
+
+
+def signed(claims: dict[str, Any], key: bytes = KEY, algorithm: str = "HS256") -> str:
+    return jwt.encode(claims, key, algorithm=algorithm)
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    base = {"sub": "s", "scope": ["listen"], "channels": ["xa"], "exp": int(NOW) + 60}
+    return {key: value for key, value in (base | changes).items() if value is not ...}
+
+
+def test_a_token_gives_back_what_was_granted(tokens: Tokens) -> None:
+    token = tokens.mint(subject="đài", scopes=["publish", "listen"], channels=["xa", "h-*"], ttl=3600)
+    grant = tokens.verify(token)
+    assert grant.subject == "đài"
+    assert grant.scopes == {"publish", "listen"}
+    assert grant.channels == ("xa", "h-*")
+    assert grant.expires == NOW + 3600
+    assert grant.id
+
+
+def test_every_token_has_an_id_of_its_own(tokens: Tokens) -> None:
+    minted = [tokens.mint(subject="s", scopes=["listen"], channels=["xa"], ttl=60) for _ in range(2)]
+    assert len({tokens.verify(token).id for token in minted}) == 2
+
+
+def test_scopes_and_channels_are_both_needed(tokens: Tokens) -> None:
+    grant = tokens.verify(tokens.mint(subject="s", scopes=["listen"], channels=["xa", "h-*"], ttl=60))
+    assert grant.allows("listen", "xa")
+    assert grant.allows("listen", "h-1")
+    assert not grant.allows("listen", "xa2")
+    assert not grant.allows("listen", "h")
+    assert not grant.allows("publish", "xa")
+    assert not grant.allows("metrics")
+
+
+def test_admin_stands_for_all_scopes_on_its_channels(tokens: Tokens) -> None:
+    grant = tokens.verify(tokens.mint(subject="s", scopes=["admin"], channels=["xa"], ttl=60))
+    assert grant.allows("publish", "xa")
+    assert grant.allows("metrics")
+    assert not grant.allows("publish", "other")
+
+
+def test_it_ends_when_it_says(tokens: Tokens, clock: Clock) -> None:
+    token = tokens.mint(subject="s", scopes=["listen"], channels=["xa"], ttl=60)
+    clock.now += 59.9
+    tokens.verify(token)
+    clock.now += 0.1
+    with pytest.raises(TokenError, match="expired"):
+        tokens.verify(token)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 0.5, float("inf"), float("nan"), 200 * 365 * 86400])
+def test_none_is_minted_that_never_ends(tokens: Tokens, ttl: float) -> None:
+    with pytest.raises(ValueError, match="must expire"):
+        tokens.mint(subject="s", scopes=["listen"], channels=["xa"], ttl=ttl)
+
+
+def test_none_is_minted_for_nothing(tokens: Tokens) -> None:
+    with pytest.raises(ValueError, match="scope"):
+        tokens.mint(subject="s", scopes=[], channels=["xa"], ttl=60)
+    with pytest.raises(ValueError, match="scope"):
+        tokens.mint(subject="s", scopes=["root"], channels=["xa"], ttl=60)  # type: ignore[list-item]  # the point
+    with pytest.raises(ValueError, match="channel"):
+        tokens.mint(subject="s", scopes=["listen"], channels=[], ttl=60)
+    assert tokens.mint(subject="s", scopes=["metrics"], channels=[], ttl=60)
+
+
+@pytest.mark.parametrize("missing", ["sub", "scope", "channels", "exp"])
+def test_every_claim_is_needed(tokens: Tokens, missing: str) -> None:
+    with pytest.raises(TokenError):
+        tokens.verify(signed(claims(**{missing: ...})))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scope": "listen"},
+        {"scope": [1]},
+        {"channels": "xa"},
+        {"channels": [None]},
+        {"channels": {"xa": 1}},
+        {"sub": 7},
+        {"exp": str(int(NOW) + 60)},
+        {"exp": None},
+        {"exp": 1e400},
+        {"iat": NOW + 3600},
+        {"nbf": NOW + 3600},
+        {"iat": "now"},
+        {"iat": float("nan")},
+    ],
+)
+def test_claims_of_another_shape_are_refused(tokens: Tokens, changes: dict[str, Any]) -> None:
+    with pytest.raises(TokenError):
+        tokens.verify(signed(claims(**changes)))
+
+
+def test_a_clock_a_little_ahead_is_forgiven(tokens: Tokens) -> None:
+    assert tokens.verify(signed(claims(iat=NOW + 30)))
+
+
+def forged_none() -> str:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part(claims())}."
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "\x00",
+        "ă",
+        "x" * 5000,
+        forged_none(),
+        signed(claims(), b"o" * 32),
+        signed(claims(), KEY * 2, "HS512"),
+        signed(claims())[:-2],
+        signed(claims()).replace(".", "!", 1),
+    ],
+)
+def test_what_was_not_signed_here_is_refused(tokens: Tokens, token: str) -> None:
+    with pytest.raises(TokenError) as caught:
+        tokens.verify(token)
+    assert token not in str(caught.value) or len(token) < 4
+
+
+def test_a_changed_token_is_refused(tokens: Tokens) -> None:
+    head, _, signature = signed(claims()).split(".")
+    _, body, _ = signed(claims(channels=["*"]), b"o" * 32).split(".")
+    with pytest.raises(TokenError, match="not signed by this relay"):
+        tokens.verify(f"{head}.{body}.{signature}")
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    secret = Secret(b"hush-hush")
+    assert "hush" not in repr(secret)
+    assert "hush" not in f"{secret}"
+    assert secret == Secret(b"hush-hush")
+    assert secret != Secret(b"other")
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+
+
+def test_the_secret_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "secret"
+    secret = load_secret(path)
+    assert len(secret.reveal()) >= SECRET_BYTES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert load_secret(path) == secret
+    assert load_secret(tmp_path / "other") != secret
+    assert [entry.name for entry in path.parent.iterdir()] == ["secret"], "no draft is left behind"
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        secrets = set(pool.map(lambda _: load_secret(tmp_path / "secret").reveal(), range(64)))
+    assert len(secrets) == 1
+
+
+def test_a_short_secret_is_refused_with_the_mend(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("password\n")
+    with pytest.raises(ConfigurationError, match="delete the file to have one made"):
+        load_secret(path)
+
+
+def test_a_folder_that_cannot_hold_it_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        load_secret(tmp_path / "file" / "secret")
+
+
+def test_a_secret_that_everybody_can_read_is_complained_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "secret"
+    secret = load_secret(path)
+    path.chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        assert load_secret(path) == secret
+    assert "chmod 600" in caplog.text
+    assert secret.reveal().decode() not in caplog.text
