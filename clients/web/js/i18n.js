@@ -58,7 +58,8 @@ export class Translator {
    * @returns {string}
    */
   number(value, options = {}) {
-    return new Intl.NumberFormat(this.language, { maximumFractionDigits: 0, ...options }).format(value);
+    const text = new Intl.NumberFormat(this.language, { maximumFractionDigits: 0, ...options }).format(value);
+    return text.replace("-", "−");
   }
 
   /** @param {number} share 0…1 */

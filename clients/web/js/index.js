@@ -82,7 +82,8 @@ class IndexPage {
     const row = document.createElement("li");
     row.dataset.onAir = String(channel.onAir);
     const listeners = words.text("index.listeners", { count: words.number(channel.listeners) });
-    const facts = [words.text(channel.onAir ? "index.on-air" : "index.off-air"), listeners];
+    const facts = [words.text(channel.onAir ? "index.on-air" : "index.off-air")];
+    if (channel.listeners > 0) facts.push(listeners);
     if (channel.public) facts.push(words.text("index.public"));
     const name = element("h2", "", channel.title);
     const about = element("p", "facts", facts.join(" · "));
@@ -92,7 +93,8 @@ class IndexPage {
     text.append(name, about);
     const actions = element("div", "actions", "");
     actions.append(listen, publish);
-    row.append(element("span", "lamp", ""), text, actions);
+    name.prepend(element("span", "lamp", ""));
+    row.append(text, actions);
     return row;
   }
 

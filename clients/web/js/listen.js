@@ -7,7 +7,7 @@
 import { placeOf } from "./address.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
-import { setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { refusalNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
 import { FLOOR_DBFS, ListenWatch } from "./sound.js";
 import { listenFigures, relayToEarMs } from "./stats.js";
 import { sleep, Supervisor } from "./supervisor.js";
@@ -62,7 +62,7 @@ class ListenPage {
 
   begin() {
     this.play.addEventListener("click", () => this.toggle());
-    this.retry.addEventListener("click", () => this.retryNow());
+    this.retry.addEventListener("click", () => this.supervisor.hurry());
     byId("publish-link", HTMLAnchorElement).href = new URL(`${this.place.channel}/publish`, this.place.base).href;
     this.setUpVolume();
     this.translator.onChange(() => this.render());
@@ -80,18 +80,13 @@ class ListenPage {
 
   /** The button's press is also what lets the browser make a sound, so both players are woken within it. */
   toggle() {
-    if (this.phase.phase !== "idle" && !this.blocked()) {
+    if (this.play.dataset.action === "stop") {
       this.supervisor.stop();
       return;
     }
     this.context ??= new AudioContext();
     void this.context.resume();
-    if (this.phase.phase === "idle") this.supervisor.start();
-    else this.playStream();
-  }
-
-  retryNow() {
-    if (this.phase.phase === "reconnecting") this.supervisor.hurry();
+    if (this.blocked()) this.playStream();
     else this.supervisor.start();
   }
 
@@ -172,8 +167,8 @@ class ListenPage {
     const key = this.phase.phase === "refused" ? `refused.${this.phase.reason}` : `listen.state.${state}`;
     setText(this.stateLine, words.text(/** @type {MessageKey} */ (key)));
     setText(this.note, this.noteText(state));
-    this.retry.hidden = state !== "reconnecting" && state !== "refused";
-    const canStart = state === "idle" || state === "blocked";
+    this.retry.hidden = state !== "reconnecting";
+    const canStart = state === "idle" || state === "blocked" || state === "refused";
     setText(byId("play-label", HTMLElement), words.text(canStart ? "listen.start" : "listen.stop"));
     this.play.dataset.action = canStart ? "start" : "stop";
   }
@@ -195,11 +190,7 @@ class ListenPage {
       const next = words.text("listen.note.reconnecting", { seconds });
       return this.phase.failure.kind === "unreachable" ? `${next}. ${words.text("listen.note.unreachable")}` : next;
     }
-    if (this.phase.phase !== "refused") return "";
-    if (this.phase.reason === "unknown-channel") return words.text("listen.note.unknown-channel");
-    const { failure } = this.phase;
-    const detail = failure.kind === "http" ? failure.detail : "";
-    return detail === "" ? "" : words.text("common.server-said", { text: detail });
+    return this.phase.phase === "refused" ? refusalNote(words, this.phase) : "";
   }
 
   renderFigures() {

@@ -86,6 +86,19 @@ export class TokenForm {
 }
 
 /**
+ * The second line under a refusal: what the page's own words leave out.
+ *
+ * @param {Translator} words
+ * @param {Extract<import("./supervisor.js").Phase, { phase: "refused" }>} phase
+ * @returns {string}
+ */
+export function refusalNote(words, { reason, failure }) {
+  if (reason === "unknown-channel") return words.text("listen.note.unknown-channel");
+  if (reason !== "incompatible" || failure.kind !== "http") return "";
+  return words.text("common.server-said", { text: failure.detail || `HTTP ${failure.status}` });
+}
+
+/**
  * The relay's channels, or null when it does not tell without a token.
  *
  * @param {URL} base

@@ -8,7 +8,7 @@ import { placeOf } from "./address.js";
 import { clock } from "./audiofile.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
-import { setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { refusalNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
 import { SendWatch } from "./sound.js";
 import { SourcePanel, SourceProblem } from "./sources.js";
 import { publishFigures } from "./stats.js";
@@ -87,10 +87,7 @@ class PublishPage {
       this.render();
     });
     this.testButton.addEventListener("click", () => void this.test());
-    byId("retry", HTMLButtonElement).addEventListener("click", () => {
-      if (this.phase.phase === "reconnecting") this.supervisor.hurry();
-      else void this.start();
-    });
+    byId("retry", HTMLButtonElement).addEventListener("click", () => this.supervisor.hurry());
     byId("take", HTMLButtonElement).addEventListener("click", () => {
       this.busyDialog.close("take");
       void this.start({ replace: true });
@@ -258,12 +255,16 @@ class PublishPage {
     const live = this.phase.phase === "connected";
     const idle = this.idle();
     document.body.dataset.state = state;
-    document.title = live ? `● ${words.text("publish.on-air")} – ${this.title}` : `${this.title} – Loa`;
     setText(byId("channel-title", HTMLElement), this.title);
     const key = this.phase.phase === "refused" ? `refused.${this.phase.reason}` : `publish.state.${state}`;
     setText(byId("state", HTMLElement), words.text(/** @type {MessageKey} */ (key)));
     setText(byId("note", HTMLElement), this.noteText());
-    setText(byId("elapsed", HTMLElement), this.onAirSince === null ? "" : clock(now() - this.onAirSince));
+    const confirmed = live && ["on-air", "lossy"].includes(this.sending.sending);
+    byId("sign", HTMLElement).hidden = !confirmed;
+    document.title = confirmed ? `● ${words.text("publish.on-air")} – ${this.title}` : `${this.title} – Loa`;
+    const elapsed = byId("elapsed", HTMLElement);
+    elapsed.hidden = !confirmed || this.onAirSince === null;
+    setText(elapsed, clock(now() - (this.onAirSince ?? now())));
     setText(byId("problem", HTMLElement), this.problemText(live));
     setText(byId("start-label", HTMLElement), words.text(idle ? "publish.start" : "publish.stop"));
     this.startButton.dataset.action = idle ? "start" : "stop";
@@ -291,11 +292,7 @@ class PublishPage {
       const next = words.text("publish.note.reconnecting", { seconds });
       return this.phase.failure.kind === "unreachable" ? `${next}. ${words.text("listen.note.unreachable")}` : next;
     }
-    if (this.phase.phase === "refused") {
-      const { failure } = this.phase;
-      const detail = failure.kind === "http" ? failure.detail : "";
-      return detail === "" ? "" : words.text("common.server-said", { text: detail });
-    }
+    if (this.phase.phase === "refused") return refusalNote(words, this.phase);
     if (this.state() !== "lossy") return "";
     return words.text("publish.note.lossy", { percent: words.percent(this.figures?.fractionLost ?? 0) });
   }

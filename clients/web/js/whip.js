@@ -254,7 +254,10 @@ export class WhipSession {
   #watchGoodbye() {
     const transport = this.transceiver.sender.transport ?? this.transceiver.receiver.transport;
     transport?.addEventListener("statechange", () => {
-      if (transport.state === "closed") this.#end({ kind: "ended" });
+      if (transport.state !== "closed") return;
+      // The server has forgotten the session already; there is nothing left to DELETE.
+      this.resource = null;
+      this.#end({ kind: "ended" });
     });
   }
 
