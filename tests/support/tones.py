@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import wave
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +37,13 @@ def tone(
     """A sine of `seconds`, mono float32."""
     times = np.arange(round(seconds * rate)) / rate
     return (amplitude * np.sin(2 * np.pi * frequency * times)).astype(np.float32)
+
+
+def write_wav(path: Path, channels: list[NDArray[np.float32]], rate: int) -> Path:
+    """Write 16-bit PCM, one array of samples per channel; gives the path."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(channels))
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.stack(channels, 1) * 32767).astype("<i2").tobytes())
+    return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -43,7 +43,7 @@ def created(sdp: str, location: str = "/session/1", *headers: tuple[str, str]) -
 class WhipServer:
     """Answers on a loopback port with whatever `respond` says, and remembers the requests."""
 
-    def __init__(self, respond: Callable[[Request], Reply]) -> None:
+    def __init__(self, respond: Callable[[Request], Reply | Awaitable[Reply]]) -> None:
         self.requests: list[Request] = []
         self.url = ""
         self._respond = respond
@@ -72,7 +72,8 @@ class WhipServer:
             body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
             request = Request(method, path, headers, body)
             self.requests.append(request)
-            writer.write(self._respond(request).to_bytes())
+            reply = self._respond(request)
+            writer.write((reply if isinstance(reply, Reply) else await reply).to_bytes())
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,7 @@ from numpy.typing import NDArray
 
 from loacodecs.errors import ConfigurationError
 from loaedge.sources import SampleClock, Source, SourceError, open_source
-from tests.support.tones import dominant_frequency, level_dbfs, tone
-
-
-def write_wav(path: Path, channels: list[NDArray[np.float32]], rate: int) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(channels))
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((np.stack(channels, 1) * 32767).astype("<i2").tobytes())
-    return path
+from tests.support.tones import dominant_frequency, level_dbfs, tone, write_wav
 
 
 def everything(source: Source, block: int = 960) -> NDArray[np.float32]:
