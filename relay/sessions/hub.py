@@ -101,7 +101,7 @@ class Hub:
         while len(session.ufrags) > 2:
             self._by_ufrag.pop(session.ufrags.pop(0), None)
 
-    def close(self, session: Session, reason: str, now: float) -> None:
+    def close(self, session: Session, reason: str, now: float, detail: str = "") -> None:
         """End `session`: say goodbye, free its row, forget its addresses. Safe to call twice."""
         if session.closed:
             return
@@ -127,7 +127,8 @@ class Hub:
                 del self._by_source[source]
         self.refused.update(session.peer.refused)
         self.leaves[reason] += 1
-        log.info("%s ended: %s", session, reason, extra={"session": session.id})
+        why = f"{reason} ({detail})" if detail else reason
+        log.info("%s ended: %s", session, why, extra={"session": session.id})
         if session.on_closed is not None:
             session.on_closed(reason)
 
@@ -232,7 +233,7 @@ class Hub:
             elif isinstance(output, RemoteChanged):
                 self._on_moved(session, output.addr)
             elif isinstance(output, Closed):
-                self.close(session, output.reason, now)
+                self.close(session, output.reason, now, output.detail)
 
     def _on_media(self, session: Session, data: bytes, now: float, arrival: float) -> None:
         publisher = self.publishers.get(session.id)
