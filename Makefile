@@ -41,7 +41,9 @@ web:
 	@if [[ ! -r $(WEB)/package.json ]]; then exit 0; fi; \
 	if ! command -v node >/dev/null && [[ -z "$${CI:-}" ]]; then echo "== pages: skipped, Node.js is missing"; exit 0; fi; \
 	echo "== pages: tsc"; $(WEB)/node_modules/.bin/tsc -p $(WEB); \
-	echo "== pages: node --test"; cd $(WEB); node --test tests/*.js
+	echo "== pages: node --test"; cd $(WEB); \
+	said=$$(node --test tests/*.test.js 2>&1) || { echo "$$said"; exit 1; }; \
+	grep -E '^(#|ℹ) (tests|pass|fail) ' <<<"$$said"
 
 format: setup-test ## Rewrite the sources in the house style
 	@$(BIN)/ruff check --fix .
