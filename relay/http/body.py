@@ -30,7 +30,7 @@ async def read_text(request: Request, limit: int, *, seconds: float = BODY_SECON
     does not come in time, 400 for an empty body or other encodings.
     """
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
         raise _too_large(limit)
     body = bytearray()
     try:

@@ -53,9 +53,8 @@ class Tls:
         if signature == self._seen:
             return False
         try:
-            _context(
-                self.certificate, self.key
-            )  # on the side: a failed load may leave a context with half a pair
+            # First on the side: a load that fails may leave half a pair in the context that serves.
+            _context(self.certificate, self.key)
             self.context.load_cert_chain(self.certificate, self.key, _no_password)
         except (ConfigurationError, OSError) as error:
             _log.warning("the changed certificate is not used: %s", error)

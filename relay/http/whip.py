@@ -76,7 +76,7 @@ def entity_tags(field: str | None) -> list[str]:
         raise PreconditionRequired(
             "If-Match is needed: the ETag of the session for candidates, * for an ICE restart"
         )
-    if field.strip() in ("*", '"*"'):
+    if field.strip() == "*":
         return ["*"]
     return [tag for weak, tag in _ETAG.findall(field) if not weak][:8]
 

@@ -195,6 +195,17 @@ def test_the_secret_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["secret"], "no draft is left behind"
 
 
+def test_a_secret_made_meanwhile_by_another_process_wins(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    theirs: list[Secret] = []
+
+    def random(size: int) -> bytes:
+        theirs.append(load_secret(path))
+        return b"x" * size
+
+    assert load_secret(path, random=random) == theirs[0] == load_secret(path)
+
+
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         secrets = set(pool.map(lambda _: load_secret(tmp_path / "secret").reveal(), range(64)))

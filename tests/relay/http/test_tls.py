@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import logging
 import os
+import ssl
 import stat
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from loacodecs.errors import ConfigurationError
 from relay.config import Config, HttpConfig, MediaConfig
 from relay.http.tls import Tls, local_addresses, local_names, prepare, self_signed
 
-NOW = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
+NOW = datetime.datetime.now(datetime.UTC)  # clients compare with the real clock
 
 
 def make(folder: Path, *names: str) -> tuple[Path, Path]:
@@ -26,6 +28,21 @@ def make(folder: Path, *names: str) -> tuple[Path, Path]:
 
 def read(certificate: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(certificate.read_bytes())
+
+
+def presented(tls: Tls, trusted: Path) -> int:
+    """The serial number of the certificate that a client is shown now; it trusts `trusted` alone."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context(cafile=str(trusted)).wrap_bio(
+        to_client, to_server, server_hostname="localhost"
+    )
+    server = tls.context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    shown = client.getpeercert(binary_form=True)
+    assert shown is not None
+    return x509.load_der_x509_certificate(shown).serial_number
 
 
 def copy(source: Path, target: Path, stamp: int) -> None:
@@ -90,8 +107,10 @@ def test_files_are_taken_up_again_when_they_change(tmp_path: Path) -> None:
     assert not tls.reload_if_changed()
     copy(new[0], served[0], 2)
     assert not tls.reload_if_changed(), "half a renewal is no renewal"
+    assert presented(tls, old[0]) == read(old[0]).serial_number
     copy(new[1], served[1], 2)
     assert tls.reload_if_changed()
+    assert presented(tls, new[0]) == read(new[0]).serial_number
     assert not tls.reload_if_changed()
 
 
