@@ -242,11 +242,13 @@ class IceClient:
         return self.controlling and not nominating and any(p.state == "valid" for p in self._pairs.values())
 
     def _renew_consent(self, now: float) -> None:
+        """Ask for consent again; the nomination is repeated, so that a lite server follows a NAT's rebinding."""
         if self._selected is None or self._next_consent is None:
             return
         if self.last_check is not None and now >= self.last_check + self._consent_timeout:
             self.consent_lost = True
             self._next_consent = None
+            self._transactions.clear()
         elif now >= self._next_consent:
             self._check(now, self._selected, "consent")
             self._next_consent = now + self._consent_wait()
@@ -274,7 +276,7 @@ class IceClient:
             priority=_REFLEXIVE_PRIORITY,
             controlling=self.controlling,
             tie_breaker=self._tie_breaker,
-            nominate=purpose == "nominate",
+            nominate=self.controlling and purpose != "check",
         )
         if purpose == "check":
             pair.state = "checking"

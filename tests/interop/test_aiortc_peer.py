@@ -49,8 +49,8 @@ async def shells() -> AsyncIterator[Callable[[], Awaitable[UdpPeer]]]:
         await shell.close()
 
 
-def packet(sequence: int) -> bytes:
-    return rtp.RtpPacket(111, False, sequence, sequence * 960, SSRC, SILENCE).to_bytes()
+def packet(payload_type: int, sequence: int) -> bytes:
+    return rtp.RtpPacket(payload_type, False, sequence, sequence * 960, SSRC, SILENCE).to_bytes()
 
 
 def received_by(connection: RTCPeerConnection) -> asyncio.Future[MediaStreamTrack]:
@@ -59,11 +59,11 @@ def received_by(connection: RTCPeerConnection) -> asyncio.Future[MediaStreamTrac
     return found
 
 
-async def send_until_heard(shell: UdpPeer, peer: Peer, track: MediaStreamTrack) -> None:
+async def send_until_heard(shell: UdpPeer, peer: Peer, payload_type: int, track: MediaStreamTrack) -> None:
     """Send a packet every 20 ms until aiortc has decoded one."""
     heard = asyncio.ensure_future(track.recv())
     for sequence in range(500):
-        shell.touch(lambda _now, sequence=sequence: peer.send_rtp(packet(sequence)))
+        shell.touch(lambda _now, sequence=sequence: peer.send_rtp(packet(payload_type, sequence)))
         done, _ = await asyncio.wait([heard], timeout=0.02)
         if done:
             break
@@ -102,7 +102,7 @@ async def test_aiortc_offers_to_our_server(
     packets = [rtp.parse(data) for data in shell.rtp]
     assert {p.payload_type for p in packets} == {offer.opus_payload_type}
     assert {p.ssrc for p in packets} == {offer.ssrc}
-    await send_until_heard(shell, peer, await asyncio.wait_for(track, 5))
+    await send_until_heard(shell, peer, offer.opus_payload_type, await asyncio.wait_for(track, 5))
     await shell.until(lambda: bool(shell.rtcp))
     assert not set(peer.refused) - {"not_ready"}
     await connection.close()
@@ -142,7 +142,7 @@ async def test_our_client_offers_to_aiortc(
     assert not answer.ice_lite
     shell.touch(lambda now: peer.set_remote(answer, now))
     await shell.until(lambda: len(shell.rtp) >= 3)
-    await send_until_heard(shell, peer, await asyncio.wait_for(track, 5))
+    await send_until_heard(shell, peer, answer.opus_payload_type, await asyncio.wait_for(track, 5))
     assert {rtp.parse(data).ssrc for data in shell.rtp} == {answer.ssrc}
     shell.touch(peer.close)
     closed = asyncio.Event()

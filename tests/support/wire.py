@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable
 
@@ -85,7 +86,7 @@ class Wire:
                 return True
             moments = [flying[0] for flying in self._flying[:1]]
             moments += [d for e in self._endpoints.values() if (d := e.peer.next_deadline()) is not None]
-            moment = max(self.now, min(moments, default=end))
+            moment = max(self.now, min(moments, default=math.inf))
             if moment > end:
                 self.now = end
                 return False
@@ -124,6 +125,7 @@ class Session:
         announced_fingerprint: str | None = None,
         server_address: Address = SERVER,
         client_address: Address = CLIENT,
+        client_consent_timeout: float = 30.0,
     ) -> None:
         self.wire = wire or Wire()
         self.server_pwd, self.client_pwd = "s" * 24, "c" * 24
@@ -155,7 +157,11 @@ class Session:
             defer_handshake=defer_handshake,
         )
         client = Peer.client(
-            certificate=client_certificate, ufrag="clientU", pwd=self.client_pwd, random=randomness("client")
+            certificate=client_certificate,
+            ufrag="clientU",
+            pwd=self.client_pwd,
+            random=randomness("client"),
+            consent_timeout=client_consent_timeout,
         )
         self.server = self.wire.attach(server, server_address)
         self.client = self.wire.attach(client, client_address)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from loacodecs import stun
+from loacodecs.address import Address
+from loacodecs.candidate import Candidate
+from loacodecs.ice_client import MAX_PAIRS, MAX_TRANSMISSIONS, IceClient
+from loacodecs.ice_lite import IceLite
+
+HERE: Address = ("198.51.100.7", 40000)
+A: Address = ("192.0.2.1", 8189)
+B: Address = ("2001:db8::1", 8189)
+C: Address = ("192.0.2.3", 8189)
+OUR_PASSWORD, THEIR_PASSWORD = "c" * 24, "s" * 24
+
+
+def candidate(address: Address, priority: int) -> Candidate:
+    return Candidate("1", priority, address, "host")
+
+
+def client(seed: int = 1, ufrag: str = "clie", pwd: str = OUR_PASSWORD) -> IceClient:
+    return IceClient(ufrag=ufrag, pwd=pwd, random=random.Random(seed).randbytes, consent_timeout=30.0)
+
+
+def lite() -> IceLite:
+    return IceLite(ufrag="serv", pwd=THEIR_PASSWORD, remote_ufrag="clie")
+
+
+class Simulation:
+    """Agents at addresses, 10 ms apart, driven by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.agents: dict[Address, IceClient | IceLite] = {}
+        self.sent: list[tuple[float, bytes, Address, Address]] = []
+        self.flying: list[tuple[float, bytes, Address, Address]] = []
+        self.lost: Callable[[Address, Address], bool] = lambda _source, _target: False
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        for _ in range(20_000):
+            for address, agent in self.agents.items():
+                for data, target in agent.outgoing:
+                    self.sent.append((self.now, data, address, target))
+                    if not self.lost(address, target):
+                        self.flying.append((self.now + 0.01, data, address, target))
+                agent.outgoing.clear()
+            clients = [agent for agent in self.agents.values() if isinstance(agent, IceClient)]
+            moments = [f[0] for f in self.flying] + [
+                d for c in clients if (d := c.next_deadline()) is not None
+            ]
+            moment = max(self.now, min(moments, default=end + 1))
+            if moment > end:
+                self.now = end
+                return
+            self.now = moment
+            arrived = [f for f in self.flying if f[0] <= self.now]
+            self.flying = [f for f in self.flying if f[0] > self.now]
+            for _, data, source, target in arrived:
+                if target in self.agents:
+                    self.agents[target].receive(self.now, data, source)
+            for agent in clients:
+                agent.on_timeout(self.now)
+        raise AssertionError("busy without time passing")
+
+
+def against_lite(*candidates: Candidate, alive: tuple[Address, ...] = (A,)) -> tuple[Simulation, IceClient]:
+    simulation, agent = Simulation(), client()
+    simulation.agents[HERE] = agent
+    for address in alive:
+        simulation.agents[address] = lite()
+    agent.set_remote("serv", THEIR_PASSWORD, candidates, lite=True)
+    return simulation, agent
+
+
+def test_one_candidate_is_checked_and_nominated_in_two_round_trips() -> None:
+    simulation, agent = against_lite(candidate(A, 100))
+    simulation.run(0.05)
+    assert agent.nominated
+    assert agent.remote == A
+    checks = [stun.parse(data) for _, data, source, _ in simulation.sent if source == HERE]
+    assert [check.nominates for check in checks] == [False, True]
+    assert all(check.username == "serv:clie" and check.controlling is not None for check in checks)
+    assert all(check.verify(THEIR_PASSWORD) for check in checks)
+
+
+def test_dead_candidates_are_checked_by_priority_50_ms_apart_then_with_doubled_waits() -> None:
+    simulation, agent = against_lite(candidate(A, 1), candidate(B, 3), candidate(C, 2), alive=())
+    simulation.run(0.45)
+    assert [(round(t, 3), target) for t, _, _, target in simulation.sent] == [(0.0, B), (0.05, C), (0.1, A)]
+    simulation.run(70)
+    times = [t for t, _, _, target in simulation.sent if target == B]
+    assert times == pytest.approx([0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5])
+    assert len(simulation.sent) == 3 * MAX_TRANSMISSIONS
+    assert agent.remote is None
+    assert agent.next_deadline() is None
+
+
+def test_a_better_candidate_that_is_dead_costs_a_tenth_of_a_second() -> None:
+    simulation, agent = against_lite(candidate(B, 200), candidate(A, 100))
+    simulation.run(0.15)
+    assert not agent.nominated
+    simulation.run(0.1)
+    assert agent.nominated
+    assert agent.remote == A
+
+
+def test_the_better_of_two_live_candidates_is_taken() -> None:
+    simulation, agent = against_lite(candidate(A, 100), candidate(C, 200), alive=(A, C))
+    simulation.run(0.3)
+    assert agent.remote == C
+
+
+def test_a_lost_check_and_a_lost_nomination_are_repeated() -> None:
+    simulation, agent = against_lite(candidate(A, 100))
+    losses = iter([True, False, True, False])
+    simulation.lost = lambda source, _: source == HERE and next(losses, False)
+    simulation.run(3.0)
+    assert agent.nominated
+
+
+def test_candidates_may_come_late_and_are_bounded() -> None:
+    simulation, agent = against_lite()
+    simulation.run(1.0)
+    assert simulation.sent == []
+    agent.add_candidates([candidate(A, 100)])
+    simulation.run(0.1)
+    assert agent.nominated
+    agent = client()
+    agent.set_remote(
+        "serv", THEIR_PASSWORD, [candidate(("192.0.2.9", n), n) for n in range(1, 200)], lite=True
+    )
+    simulation = Simulation()
+    simulation.agents[HERE] = agent
+    simulation.run(10)
+    assert len({target for *_, target in simulation.sent}) == MAX_PAIRS
+
+
+def test_a_response_from_elsewhere_or_unsigned_is_refused() -> None:
+    agent = client()
+    agent.set_remote("serv", THEIR_PASSWORD, [candidate(A, 1)], lite=True)
+    agent.on_timeout(0.0)
+    check = stun.parse(agent.outgoing[0][0])
+    good = stun.binding_response(check.transaction_id, HERE, THEIR_PASSWORD)
+    forged = stun.binding_response(check.transaction_id, HERE, "x" * 24)
+    unknown = stun.binding_response(bytes(12), HERE, THEIR_PASSWORD)
+    assert agent.receive(0.1, good, C) == "stun_integrity"
+    assert agent.receive(0.1, forged, A) == "stun_integrity"
+    assert agent.receive(0.1, unknown, A) == "stun_integrity"
+    assert agent.receive(0.1, b"\0\1", A) == "stun_malformed"
+    assert agent.remote is None
+    assert agent.receive(0.1, good, A) is None
+    assert agent.receive(0.2, good, A) == "stun_integrity"  # answered once
+
+
+def test_consent_is_asked_every_five_seconds_and_lost_after_thirty() -> None:
+    simulation, agent = against_lite(candidate(A, 100))
+    simulation.run(61)
+    asked = [t for t, _, source, _ in simulation.sent if source == HERE][2:]
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    assert all(4.0 <= wait <= 6.0 for wait in waits)
+    assert len({round(wait, 3) for wait in waits}) > 1
+    assert not agent.consent_lost
+    before, simulation.lost = simulation.now, lambda source, _: source == A
+    simulation.run(23)
+    assert not agent.consent_lost
+    simulation.run(before + 31 - simulation.now)
+    assert agent.consent_lost
+    assert agent.next_deadline() is None
+
+
+@pytest.mark.parametrize("seeds", [(1, 2), (2, 1), (3, 4), (4, 3)])
+def test_two_full_agents_that_both_control_settle_it_by_tie_breaker(seeds: tuple[int, int]) -> None:
+    simulation = Simulation()
+    one, two = client(seeds[0]), client(seeds[1], "serv", THEIR_PASSWORD)
+    simulation.agents |= {HERE: one, A: two}
+    one.set_remote("serv", THEIR_PASSWORD, [candidate(A, 100)], lite=False)
+    two.set_remote("clie", OUR_PASSWORD, [candidate(HERE, 100)], lite=False)
+    simulation.run(2.0)
+    assert one.controlling != two.controlling
+    assert one.nominated
+    assert two.nominated
+    assert (one.remote, two.remote) == (A, HERE)
+
+
+def test_a_full_agent_without_our_candidates_is_met_by_its_checks() -> None:
+    """Peer-reflexive: we have no address of it, it checks us, also before we know the answer."""
+    simulation = Simulation()
+    one, two = client(1), client(2, "serv", THEIR_PASSWORD)
+    simulation.agents |= {HERE: one, A: two}
+    two.controlling = False
+    two.set_remote("clie", OUR_PASSWORD, [candidate(HERE, 100)], lite=False)
+    simulation.run(0.2)
+    assert one.is_checked(A)
+    assert one.remote is None
+    one.set_remote("serv", THEIR_PASSWORD, [], lite=False)
+    simulation.run(1.0)
+    assert one.nominated
+    assert two.nominated
+    assert (one.remote, two.remote, one.controlling) == (A, HERE, True)
+
+
+def test_requests_that_are_not_signed_for_us_meet_silence() -> None:
+    agent = client()
+    agent.set_remote("serv", THEIR_PASSWORD, [], lite=False)
+    values = {"priority": 1, "controlling": False, "tie_breaker": 1}
+    for username, password in (
+        ("clie:serv", "x" * 24),
+        ("clie:else", OUR_PASSWORD),
+        ("else:serv", OUR_PASSWORD),
+    ):
+        data = stun.binding_request(bytes(12), username=username, password=password, **values)  # type: ignore[arg-type]  # keywords in a dict
+        assert agent.receive(0.0, data, A) == "stun_integrity"
+    assert agent.outgoing == []
+    assert not agent.is_checked(A)
+
+
+def test_a_restart_keeps_the_path_until_the_new_generation_has_one() -> None:
+    simulation, agent = against_lite(candidate(A, 100))
+    simulation.run(1.0)
+    server = simulation.agents[A]
+    assert isinstance(server, IceLite)
+    agent.restart(ufrag="newC", pwd="d" * 24, remote_ufrag="newS", remote_pwd="n" * 24)
+    assert agent.remote == A
+    assert not agent.nominated
+    server.restart(ufrag="newS", pwd="n" * 24, remote_ufrag="newC")
+    simulation.run(1.0)
+    assert agent.nominated
+    assert stun.parse(simulation.sent[-2][1]).username == "newS:newC"
