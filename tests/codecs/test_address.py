@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from loacodecs.address import canonical, is_unicast
 
 

@@ -6,9 +6,10 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pylibsrtp import Policy, Session
+
 from loacodecs import srtp
 from loacodecs.srtp import Keys, Profile, Receiver, Sender, SrtpError
-from pylibsrtp import Policy, Session
 
 C_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))
 
