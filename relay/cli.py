@@ -174,7 +174,8 @@ def _summary(path: Path | None, config: Config) -> str:
     auto = ", more on first publish" if config.channels.auto else ""
     return (
         f"{path or 'no file, defaults'}: no mistakes. "
-        f"{len(named)} channels ({public} public, {relayed} from other relays{auto}), "
+        f"{len(named)} channel{'s' * (len(named) != 1)} "
+        f"({public} public, {relayed} from other relays{auto}), "
         f"media on UDP {', '.join(config.media.listen)}, "
         f"{'HTTP' if config.http.tls == 'off' else 'HTTPS'} on {config.http.listen}"
     )

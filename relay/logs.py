@@ -140,6 +140,7 @@ def set_up(
     # Libraries are quieter than we are: what they tell at info is of no use to an operator.
     for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio", "numba", "aioice", "aiortc"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    noisy = logging.getLogger("uvicorn.error")
-    if not any(isinstance(item, FloodFilter) for item in noisy.filters):
-        noisy.addFilter(FloodFilter())
+    for name in ("uvicorn.error", "relay.http.errors"):  # what peers can make us write
+        noisy = logging.getLogger(name)
+        if not any(isinstance(item, FloodFilter) for item in noisy.filters):
+            noisy.addFilter(FloodFilter())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -19,6 +20,7 @@ from loacodecs.errors import ConfigurationError, LoaError, MalformedError, Negot
 from relay.errors import RelayError
 
 PROBLEM_TYPE = "application/problem+json"
+_log = logging.getLogger(__name__)
 _TITLES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -56,13 +58,25 @@ def status_of(error: LoaError) -> int:
 def install(app: FastAPI) -> None:
     """Turn every LoaError, and what the framework itself refuses, into problem details."""
 
-    async def loa_error(_request: Request, error: Exception) -> Response:
+    async def loa_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, LoaError)
+        status = status_of(error)
+        _log.log(
+            logging.ERROR if status == 500 else logging.INFO,
+            "refused: %s",
+            error,
+            extra={
+                "status": status,
+                "method": request.method,
+                "path": request.url.path,
+                "address": _client(request),
+            },
+        )
         headers = error.headers if isinstance(error, Problem) else {}
         retry_after = error.retry_after if isinstance(error, RelayError) else None
         if retry_after is not None:
             headers = {**headers, "Retry-After": str(retry_after)}
-        return problem_response(status_of(error), str(error), headers)
+        return problem_response(status, str(error), headers)
 
     async def framework_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -84,6 +98,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(LoaError, loa_error)
     app.add_exception_handler(HTTPException, framework_error)
     app.add_exception_handler(RequestValidationError, validation_error)
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _allowed_methods(request: Request) -> list[str]:

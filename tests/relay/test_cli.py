@@ -133,7 +133,7 @@ def test_check_misses_the_files_that_serve_would_need(file: Path) -> None:
 def test_loa_toml_of_the_folder_is_taken_without_asking(file: Path) -> None:
     assert "no file, defaults" in run(check).stdout
     (file.parent / "loa.toml").write_text("[channels.a]\n")
-    assert "1 channels" in run(check).stdout
+    assert "1 channel (" in run(check).stdout
 
 
 def test_serve_hands_the_configuration_over(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import httpx
@@ -117,6 +118,17 @@ async def test_other_schemes_are_told_which_one_is_taken(surface: Surface, detai
     response = await offer(surface, "/xa/whip", {"Authorization": "Basic YTpi"})
     assert response.status_code == 401
     assert "Bearer" in detail(response)
+
+
+async def test_a_refusal_is_logged_without_the_token(
+    surface: Surface, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="relay.http.errors"):
+        await offer(surface, "/xa/whip", surface.bearer("listen"))
+    record = caplog.records[-1]
+    assert "does not allow publish" in record.getMessage()
+    assert (vars(record)["status"], vars(record)["path"]) == (403, "/xa/whip")
+    assert "eyJ" not in str(vars(record))
 
 
 async def test_without_auth_everything_is_allowed(surface: Surface) -> None:
