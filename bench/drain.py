@@ -315,23 +315,31 @@ def _visit(
 
 @compiled
 def run(table: Table, log: SendLog, found: Distributions, ring: Ring, inbox: Inbox, control: Ints) -> None:
-    """Drain `control[ACTIVE]` receivers until `control[STOP]`, a slice of them each tick."""
+    """Drain `control[ACTIVE]` receivers until `control[STOP]`, a slice of them each tick.
+
+    Python is woken at once for sessions that join, for others only once in `control[DRAIN_TICKS]` ticks.
+    """
     scratch = np.zeros(2, np.int64)
     one = np.ones(1, np.int64)
     cursor = 0
+    waiting = 0
+    ticks = 0
     next_tick = clock(CLOCK_MONOTONIC, scratch)
     while control[STOP] == 0:
         active = control[ACTIVE]
-        handed = 0
+        urgent = 0
         for row in range(active):
             if table.mode[row] == _JOIN:
-                handed += _visit(table, log, found, ring, inbox, control, row)
+                urgent += _visit(table, log, found, ring, inbox, control, row)
         for _ in range((active + control[DRAIN_TICKS] - 1) // control[DRAIN_TICKS]):
             cursor = cursor + 1 if cursor + 1 < active else 0
             if table.mode[cursor] != _JOIN:
-                handed += _visit(table, log, found, ring, inbox, control, cursor)
-        if handed > 0:
+                waiting += _visit(table, log, found, ring, inbox, control, cursor)
+        ticks += 1
+        if urgent > 0 or (waiting > 0 and ticks >= control[DRAIN_TICKS]):
             write(control[WAKE], one.ctypes.data, 8)
+            waiting = 0
+            ticks = 0
         next_tick += control[TICK_NS]
         now = clock(CLOCK_MONOTONIC, scratch)
         if now > next_tick:

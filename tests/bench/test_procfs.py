@@ -14,19 +14,21 @@ from bench.errors import BenchError
 
 
 def test_cpu_time_of_all_threads_is_counted() -> None:
-    before, own = procfs.cpu_ns(os.getpid()), time.process_time_ns()
+    worked, leave = threading.Event(), threading.Event()
 
     def work() -> None:
-        sum(index * index for index in range(2_000_000))
+        sum(index * index for index in range(1_000_000))
+        worked.set()
+        leave.wait(10)  # the time of a thread that ended is not in /proc any more
 
+    before, own = procfs.cpu_ns(os.getpid()), time.process_time_ns()
     thread = threading.Thread(target=work)
     thread.start()
-    end = threading.Event()
-    while thread.is_alive() and procfs.cpu_ns(os.getpid()) - before < 20_000_000:
-        end.wait(0.001)
+    assert worked.wait(10)
     counted, passed = procfs.cpu_ns(os.getpid()) - before, time.process_time_ns() - own
+    leave.set()
     thread.join()
-    assert 0.5 * passed < counted < 1.5 * passed
+    assert counted == pytest.approx(passed, rel=0.3)
 
 
 def test_children_belong_to_the_tree() -> None:

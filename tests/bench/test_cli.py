@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.cli import bench
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(bench, ["relay", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--listeners", "0"], "--listeners"),
+        (["--listeners", "many"], "--listeners"),
+        (["--listeners", "5", "--duration", "0"], "--duration"),
+        (["--listeners", "5", "--duration", "3", "--frame", "30"], "--frame"),
+        (["--listeners", "5", "--duration", "3", "--payload", "4"], "--payload"),
+        (["--listeners", "5", "--duration", "3"], "--json"),
+        (["--listeners", "5", "--duration", "3", "--json", "x", "--channels", "6"], "--channels"),
+    ],
+)
+def test_bad_arguments_are_named_and_end_with_2(arguments: list[str], word: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert word in result.stderr
+
+
+def test_too_few_descriptors_end_with_1_and_the_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 1024))
+    result = invoke("--listeners", "3000", "--duration", "3", "--json", str(tmp_path / "x.json"))
+    assert result.exit_code == 1
+    assert "ulimit" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_small_run_against_the_real_relay(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    result = invoke(
+        "--listeners", "20", "--duration", "3", "--channels", "2", "--join-burst", "5", "--json", str(file)
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = json.loads(file.read_text())
+    assert report["valid"] is True
+    assert report["joined"] == 20
+    assert report["lost"] == 0
+    assert 20 * 140 < report["sent"] == report["received"] < 20 * 170
+    assert report["duplicates"] == 0
+    assert report["sample"]["opened"] > 8 * 100
+    assert report["sample"]["wrong"] == 0
+    assert report["join_burst"]["joined"] == 5
+    assert report["join_burst"]["lost_during"] == 0
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] <= report["latency_ms"]["max"]
+    assert "ratio to the floor" in result.stdout
