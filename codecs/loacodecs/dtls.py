@@ -40,6 +40,11 @@ _FLIGHT = (_CHANGE_CIPHER_SPEC, _HANDSHAKE)
 _EXPORTER = b"EXTRACTOR-dtls_srtp"
 # More records than this after the handshake in one datagram are not read (we expect alerts only).
 _MAX_READS = 8
+# What OpenSSL says too briefly for the person who has to mend it.
+_HINTS = {
+    "wrong curve": "the peer's certificate uses an elliptic curve that is no longer accepted"
+    " (FFmpeg built with GnuTLS: give it a P-256 key with -cert_file and -key_file)"
+}
 _CLOSED_BY_PEER = "the peer closed the session (DTLS close_notify)"
 
 
@@ -256,8 +261,9 @@ def _records(data: bytes) -> Iterator[bytes]:
 
 
 def _describe(error: SSL.Error) -> str:
-    """OpenSSL's own words, from the first entry of its error queue."""
+    """OpenSSL's own words, from the first entry of its error queue, with a hint where we have one."""
     queue = error.args[0] if error.args else ()
     if isinstance(queue, list) and queue and isinstance(queue[0], tuple):
-        return str(queue[0][-1])
+        words = str(queue[0][-1])
+        return _HINTS.get(words, words)
     return type(error).__name__

@@ -239,7 +239,7 @@ class Peer:
             self._receive_srtp(now, data, rtcp=kind is demux.Kind.RTCP)
 
     def handshake(self, now: float) -> None:
-        """Work through deferred DTLS datagrams (at most MAX_PENDING_HANDSHAKE, about 0.3 ms of CPU in all)."""
+        """Work through deferred DTLS datagrams (at most MAX_PENDING_HANDSHAKE; about 0.3 ms of CPU in all)."""
         while self._pending and self._dtls is not None and self.state != "closed":
             if not self._dtls.receive(now, self._pending.popleft()):
                 self._refuse("dtls")
