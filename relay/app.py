@@ -29,7 +29,7 @@ from relay.http.server import HttpServer, bind, raise_file_limit
 from relay.http.tls import prepare as prepare_tls
 from relay.net.addresses import AddressBook
 from relay.net.fanout import FanoutEngine, FanoutTable
-from relay.net.port import UdpPort, open_port
+from relay.net.port import UdpPort, open_ports
 from relay.net.reactor import Reactor
 from relay.sessions.hub import Hub
 from relay.sessions.reports import Reporter
@@ -60,8 +60,11 @@ def build(config: Config) -> Relay:
     """The media plane of `config`, not yet running. Raises ConfigurationError when a port cannot be had."""
     media = config.media
     ports = [
-        open_port(host, port, receive_buffer=media.receive_buffer, send_buffer=media.send_buffer)
+        opened
         for host, port in map(split_address, media.listen)
+        for opened in open_ports(
+            host, port, receive_buffer=media.receive_buffer, send_buffer=media.send_buffer
+        )
     ]
     table = FanoutTable(media.listeners_max)
     engine = FanoutEngine(table, media.threads)

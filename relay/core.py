@@ -14,10 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from loacodecs.peer import Peer
-
 from loacodecs import rtp, sdp
 from loacodecs.dtls import Certificate
+from loacodecs.peer import Peer
 from relay.channels.channel import Channel
 from relay.channels.ingest import Ingest
 from relay.config import Config

@@ -1,13 +1,13 @@
 """Errors of the relay that HTTP turns into a status and a sentence.
 
-    RelayError (LoaError)   .status, .retry_after
-    ├── ChannelNotFound     404
-    ├── SessionNotFound     404
-    ├── ChannelBusy         409  another publisher is on air and `replace` was not asked for
-    ├── PreconditionFailed  412  If-Match names an older ICE session
-    ├── PreconditionRequired 428 PATCH without If-Match
-    ├── Unprocessable       422  a fragment that fits no media section
-    └── Unavailable         503  draining or full; carries Retry-After
+RelayError (LoaError)   .status, .retry_after
+├── ChannelNotFound     404
+├── SessionNotFound     404
+├── ChannelBusy         409  another publisher is on air and `replace` was not asked for
+├── PreconditionFailed  412  If-Match names an older ICE session
+├── PreconditionRequired 428 PATCH without If-Match
+├── Unprocessable       422  a fragment that fits no media section
+└── Unavailable         503  draining or full; carries Retry-After
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import stun
+from . import stun, stun_check
 from .address import Address
 from .errors import MalformedError
 
@@ -25,6 +25,16 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Credentials({self.username!r})"
+
+    @property
+    def name(self) -> bytes:
+        """The user name as it is on the wire."""
+        return self.username.encode()
+
+    @property
+    def key(self) -> bytes:
+        """The key of MESSAGE-INTEGRITY."""
+        return self.password.encode()
 
 
 class IceLite:
@@ -45,6 +55,13 @@ class IceLite:
 
     def receive(self, now: float, data: bytes, addr: Address) -> str | None:
         """Take in one STUN message."""
+        current = self._current
+        quick = stun_check.answer(data, current.name, current.key, addr)
+        if quick is not None:
+            self._previous = None
+            self._accept(now, addr, quick.nominates)
+            self.outgoing.append((quick.data, addr))
+            return None
         try:
             message = stun.parse(data)
         except MalformedError:
@@ -55,13 +72,16 @@ class IceLite:
         credentials = self._credentials_for(message)
         if credentials is None:
             return "stun_integrity"
-        self.last_check = now
-        self._remember(addr)
-        if message.nominates:
-            self.remote = addr
+        self._accept(now, addr, message.nominates)
         answer = stun.binding_response(message.transaction_id, addr, credentials.password)
         self.outgoing.append((answer, addr))
         return None
+
+    def _accept(self, now: float, addr: Address, nominates: bool) -> None:
+        self.last_check = now
+        self._remember(addr)
+        if nominates:
+            self.remote = addr
 
     def is_checked(self, addr: Address) -> bool:
         """Tell whether an authentic check came from `addr`."""

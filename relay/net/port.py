@@ -42,8 +42,37 @@ class UdpPort:
         self.socket.close()
 
 
-def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int) -> UdpPort:
-    """Bind a UDP port. `::` serves IPv4 too; where the machine has no IPv6 it falls back to 0.0.0.0.
+def open_ports(host: str, port: int, *, receive_buffer: int, send_buffer: int) -> list[UdpPort]:
+    """The ports that serve `host`: for `::` one of each family, because a packet to an IPv4 listener costs less
+    through an IPv4 socket than through a dual-stack one. Raises ConfigurationError as `open_port` does."""
+    if host != "::":
+        return [open_port(host, port, receive_buffer=receive_buffer, send_buffer=send_buffer)]
+    four = open_port("0.0.0.0", port, receive_buffer=receive_buffer, send_buffer=send_buffer)  # noqa: S104
+    if not socket.has_ipv6:
+        return [four]
+    try:
+        six = open_port(
+            "::", four.address[1], receive_buffer=receive_buffer, send_buffer=send_buffer, dual=False
+        )
+    except ConfigurationError:
+        if _ipv6_works():
+            four.close()
+            raise
+        return [four]
+    return [four, six]
+
+
+def _ipv6_works() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int, dual: bool = True) -> UdpPort:
+    """Bind a UDP port. `::` serves IPv4 too if `dual`; where the machine has no IPv6 it falls back to 0.0.0.0.
 
     Raises ConfigurationError with the mend when the port is taken or the address is not this machine's.
     """
@@ -51,7 +80,7 @@ def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int) ->
     try:
         sock = socket.socket(family, socket.SOCK_DGRAM)
     except OSError:
-        if host != "::":
+        if not dual or host != "::":
             raise ConfigurationError(
                 f"media.listen: this machine has no IPv6, so {host} cannot be bound"
             ) from None
@@ -59,7 +88,7 @@ def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int) ->
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual and host == "::" else 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         receive.prepare(sock)

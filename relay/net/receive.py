@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import socket
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +23,10 @@ _CONTROL = 128
 _SO_TIMESTAMPNS = 35
 _SO_RXQ_OVFL = 40
 _MSG_DONTWAIT = 0x40
+
+_CMSG = struct.Struct("=Qii")
+_TIMESPEC = struct.Struct("=qq")
+_COUNT = struct.Struct("=I")
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
@@ -75,19 +80,18 @@ class BatchReceiver:
         headers["namelen"] = _SOCKADDR
         headers["controllen"] = _CONTROL
         count = _LIBC.recvmmsg(fd, self._pointer, BATCH, _MSG_DONTWAIT, None)
+        if count <= 0:
+            return
+        lengths = headers["length"][:count].tolist()
+        name_lengths = headers["namelen"][:count].tolist()
+        control_lengths = headers["controllen"][:count].tolist()
         for i in range(count):
-            length, namelen, controllen = (
-                headers["length"][i],
-                headers["namelen"][i],
-                headers["controllen"][i],
-            )
             at = i * DATAGRAM
             name = i * _SOCKADDR
-            arrival = self._parse_control(i * _CONTROL, int(controllen))
             yield (
-                bytes(self._data_view[at : at + length]),
-                bytes(self._names_view[name : name + namelen]),
-                arrival,
+                bytes(self._data_view[at : at + lengths[i]]),
+                bytes(self._names_view[name : name + name_lengths[i]]),
+                self._parse_control(i * _CONTROL, control_lengths[i]),
             )
 
     def _parse_control(self, at: int, length: int) -> float:
@@ -96,14 +100,13 @@ class BatchReceiver:
         end = at + length
         arrival = 0.0
         while at + 16 <= end:
-            size = int.from_bytes(view[at : at + 8], "little")
+            size, _, kind = _CMSG.unpack_from(view, at)
             if size < 16:
                 break
-            kind = int.from_bytes(view[at + 12 : at + 16], "little")
             if kind == _SO_TIMESTAMPNS:
-                seconds = int.from_bytes(view[at + 16 : at + 24], "little")
-                arrival = seconds + int.from_bytes(view[at + 24 : at + 32], "little") * 1e-9
+                seconds, nanoseconds = _TIMESPEC.unpack_from(view, at + 16)
+                arrival = seconds + nanoseconds * 1e-9
             elif kind == _SO_RXQ_OVFL:
-                self.overflows = int.from_bytes(view[at + 16 : at + 20], "little")
+                (self.overflows,) = _COUNT.unpack_from(view, at + 16)
             at += (size + 7) & ~7
         return arrival

@@ -13,11 +13,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from loacodecs.peer import Closed, Connected, RemoteChanged, Rtcp, Rtp, Transmit
-
 from loacodecs import rtcp, stun
 from loacodecs.address import Address
 from loacodecs.errors import MalformedError
+from loacodecs.peer import Closed, Connected, RemoteChanged, Rtcp, Rtp, Transmit
 from relay.channels.channel import Channel
 from relay.net import sockaddr
 from relay.net.fanout import FanoutEngine, FanoutTable
@@ -36,8 +35,9 @@ DEFERRED = 16_384
 SOURCES = 8
 """Addresses one session may own at a time; a phone that roams forever does not grow the table."""
 
-TIMER_SCAN_S = 1.0
-"""Sessions that are connected have no timer finer than this: consent is a matter of tens of seconds."""
+TIMER_TICKS = 100
+"""The timers of connected sessions are looked at once in so many ticks, a part of them at each: consent is a matter of
+tens of seconds, and five thousand sessions at once would make the sound wait."""
 
 
 class _Waiting(NamedTuple):
@@ -51,7 +51,7 @@ class Hub:
     """All sessions of the relay. A `reactor.Handler`."""
 
     def __init__(
-        self, table: FanoutTable, engine: FanoutEngine, reporter: Reporter, *, 
+        self, table: FanoutTable, engine: FanoutEngine, reporter: Reporter, *,
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.table = table
@@ -75,7 +75,7 @@ class Hub:
         self._by_port: dict[int, Session] = {}
         self._joining: dict[str, Session] = {}
         self._deferred: deque[_Waiting] = deque(maxlen=DEFERRED)
-        self._next_scan = 0.0
+        self._scan: list[Session] = []
         self._addresses: dict[bytes, Address] = {}
 
     # -- sessions
@@ -180,10 +180,7 @@ class Hub:
                 publisher.on_timer(now)
                 self._on_session_timer(publisher.session, now)
         self._reporter.on_tick(self.channels.values(), now, self._wall())
-        if now >= self._next_scan:
-            self._next_scan = now + TIMER_SCAN_S
-            for session in list(self.sessions.values()):
-                self._on_session_timer(session, now)
+        self._scan_timers(now)
 
     # -- inside
     # -------------------------------------------------------------------------------------------------
@@ -318,6 +315,14 @@ class Hub:
             self._addresses.clear()
         address = self._addresses[source] = sockaddr.unpack(source)
         return address
+
+    def _scan_timers(self, now: float) -> None:
+        if not self._scan:
+            self._scan = list(self.sessions.values())
+        for _ in range(min(len(self._scan), 1 + len(self.sessions) // TIMER_TICKS)):
+            session = self._scan.pop()
+            if not session.closed:
+                self._on_session_timer(session, now)
 
     def _on_session_timer(self, session: Session, now: float) -> None:
         deadline = session.peer.next_deadline()

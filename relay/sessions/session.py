@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from loacodecs.peer import Peer
-
 from loacodecs.address import Address
+from loacodecs.peer import Peer
 from loacodecs.sdp import AudioDescription
 from relay.channels.channel import Channel
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import httpx
-from loacodecs.peer import Peer
 
 from loacodecs import rtp, sdp
 from loacodecs.errors import ConfigurationError, LoaError, TransportError
+from loacodecs.peer import Peer
 from relay.channels.channel import Channel
 from relay.channels.ingest import Ingest
 from relay.core import Core

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from relay.net import sockaddr
-from relay.net.port import open_port
+from relay.net.port import open_port, open_ports
 from relay.net.receive import BATCH
 
 
@@ -67,3 +67,17 @@ def test_a_datagram_longer_than_any_of_ours_is_cut_not_split() -> None:
     finally:
         sender.close()
         port.close()
+
+
+def test_every_address_means_one_port_of_each_family_with_one_number() -> None:
+    ports = open_ports("::", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
+    try:
+        assert [port.family for port in ports] == [socket.AF_INET, socket.AF_INET6]
+        assert len({port.address[1] for port in ports}) == 1
+        for port, host in zip(ports, ("127.0.0.1", "::1"), strict=True):
+            with socket.socket(port.family, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"hello", (host, port.address[1]))
+            assert [data for data, _, _ in port.receiver.drain(port.fd)] == [b"hello"]
+    finally:
+        for port in ports:
+            port.close()
