@@ -188,6 +188,24 @@ def test_two_full_agents_that_both_control_settle_it_by_tie_breaker(seeds: tuple
     assert (one.remote, two.remote) == (A, HERE)
 
 
+@pytest.mark.parametrize(("theirs", "we_stay"), [(0, True), (2**64 - 1, False)])
+def test_the_larger_tie_breaker_controls(theirs: int, we_stay: bool) -> None:
+    agent = client()
+    agent.set_remote("serv", THEIR_PASSWORD, [], lite=False)
+    request = stun.binding_request(
+        bytes(12),
+        username="clie:serv",
+        password=OUR_PASSWORD,
+        priority=1,
+        controlling=True,
+        tie_breaker=theirs,
+    )
+    assert agent.receive(0.0, request, A) is None
+    answer = stun.parse(agent.outgoing[0][0])
+    assert (answer.kind is stun.Class.ERROR and answer.error_code == 487) == we_stay
+    assert agent.controlling == we_stay
+
+
 def test_a_full_agent_without_our_candidates_is_met_by_its_checks() -> None:
     """Peer-reflexive: we have no address of it, it checks us, also before we know the answer."""
     simulation = Simulation()

@@ -130,6 +130,7 @@ def test_replayed_forged_and_early_srtp_is_counted() -> None:
     session.start()
     session.wire.run(0.015)
     server = session.server.peer
+    assert server.state == "checking"
     server.receive(session.wire.now, rtp(1) + bytes(16), CLIENT)
     assert server.refused == {"not_ready": 1}
     session.wire.run(5.0, lambda: bool(session.server.connected and session.client.connected))
@@ -145,13 +146,14 @@ def test_replayed_forged_and_early_srtp_is_counted() -> None:
     server.receive(now, event.data, ELSEWHERE)
     server.receive(now, rtcp() + bytes(20), CLIENT)
     server.receive(now, bytes(3000), CLIENT)
+    server.receive(now, b"\x80\x6f" + bytes(3000), ELSEWHERE)
     server.receive(now, b"", CLIENT)
     assert server.refused == {
         "not_ready": 1,
         "srtp_replay": 1,
         "srtp_authentication": 2,
         "unchecked_address": 1,
-        "malformed": 2,
+        "malformed": 3,
     }
     session.wire.drain(session.server)
     assert session.server.of(Rtp) == [Rtp(rtp(1))]

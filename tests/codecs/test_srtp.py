@@ -98,6 +98,18 @@ def test_a_repeated_packet_may_be_sealed_again_and_is_then_a_replay(profile: Pro
 
 
 @pytest.mark.parametrize("profile", list(Profile))
+def test_a_packet_a_thousand_late_is_taken_and_an_older_one_is_not(profile: Profile) -> None:
+    ours, theirs = keys_for(profile)
+    sender, receiver = Sender(ours), Receiver(theirs)
+    sealed = [sender.protect(rtp(sequence)) for sequence in range(1100)]
+    receiver.unprotect(sealed[1099])
+    assert receiver.unprotect(sealed[99]) == rtp(99)
+    with pytest.raises(SrtpError) as caught:
+        receiver.unprotect(sealed[50])
+    assert caught.value.reason == "replay"
+
+
+@pytest.mark.parametrize("profile", list(Profile))
 def test_refusals_say_why(profile: Profile) -> None:
     ours, theirs = keys_for(profile)
     sealed = Sender(ours).protect(rtp(7))
