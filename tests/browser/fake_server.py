@@ -9,6 +9,7 @@ import asyncio
 import math
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame
 from numpy.typing import NDArray
 
-from relay.config import ChannelConfig, ChannelsConfig, Config
+from relay.config import ChannelConfig, ChannelsConfig, Config, HttpConfig, IceServer
 from relay.errors import ChannelBusy, SessionNotFound
 from relay.http.app import create_app
 from relay.http.server import bind
@@ -75,6 +76,7 @@ class Call:
     replace: bool = False
     session: str = ""
     fragment: str = ""
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -90,7 +92,6 @@ class AiortcCore:
     """A RelayCore of one channel. Everything runs in the server's loop; tests use `FakeServer`."""
 
     refusals: deque[Exception] = field(default_factory=deque)
-    answer: Callable[[str], str] = staticmethod(lambda sdp: sdp)  # noqa: RUF009 - a pure function
     calls: list[Call] = field(default_factory=list)
     sessions: dict[str, _Session] = field(default_factory=dict)
     heard: deque[NDArray[np.float32]] = field(default_factory=lambda: deque(maxlen=50))
@@ -145,23 +146,16 @@ class AiortcCore:
             raise SessionNotFound("there is no such session")
         await self._end(session)
 
-    async def drop(self, kind: SessionKind) -> None:
-        """End all sessions of a kind from this side, with the DTLS goodbye that a relay gives."""
-        for name in [name for name, session in self.sessions.items() if session.kind == kind]:
-            await self._end(name)
-
-    async def vanish(self) -> None:
-        """Stop answering, as a relay that lost its power: no goodbye."""
-        for session in self.sessions.values():
-            transport = session.peer.getTransceivers()[0].receiver.transport.transport
-            for protocol in transport._connection._protocols:
-                protocol.transport.abort()
-
-    def configure(self, *, sounding: bool, sending: bool) -> None:
+    async def command(self, *, sounding: bool = True, sending: bool = True) -> None:
         """What listeners get from now on."""
         self.sounding, self.sending = sounding, sending
         for session in self.sessions.values():
             self._apply(session.tone)
+
+    async def drop(self, kind: SessionKind) -> None:
+        """End all sessions of a kind from this side, with the DTLS goodbye that a relay gives."""
+        for name in [name for name, session in self.sessions.items() if session.kind == kind]:
+            await self._end(name)
 
     def _apply(self, tone: ToneTrack) -> None:
         tone.amplitude = 0.2 if self.sounding else 0.0
@@ -184,7 +178,7 @@ class AiortcCore:
         name = secrets.token_urlsafe(12)
         self.sessions[name] = session
         self._tell()
-        return SessionCreated(name, self.answer(session.peer.localDescription.sdp), "tag")
+        return SessionCreated(name, session.peer.localDescription.sdp, "tag")
 
     def _read(self, session: _Session, track: MediaStreamTrack) -> None:
         async def read() -> None:
@@ -195,7 +189,7 @@ class AiortcCore:
                     return
                 assert isinstance(frame, AudioFrame)
                 samples = frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0]
-                self.heard.append(samples.astype(np.float32) / 32768)
+                self.heard.append((samples / 32768).astype(np.float32))
                 self._tell()
 
         session.reader = asyncio.get_running_loop().create_task(read())
@@ -223,16 +217,21 @@ class FakeServer:
 
     def __init__(self, folder: Path) -> None:
         self.core = AiortcCore()
-        self.tokens = Tokens(Secret(b"browser tests have no secrets at all"))
+        self._secret = Secret(b"browser tests have no secrets at all")
+        self.tokens = Tokens(self._secret)
         channels = {
             "xa": ChannelConfig(title="Xã Tân Phú", public=True),
             "kin": ChannelConfig(title="Họp Uỷ ban"),
         }
-        config = Config(channels=ChannelsConfig(named=channels))
+        # Nothing answers at discard, so gathering lasts longer than a page waits for it.
+        http = HttpConfig(ice_servers=(IceServer(urls=("stun:127.0.0.1:9",)),))
+        config = Config(http=http, channels=ChannelsConfig(named=channels))
         self._sockets = bind("127.0.0.1:0")
         self.url = f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}"
         app = create_app(self.core, config, self.tokens, folder=folder)
-        settings = uvicorn.Config(app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1)
+        settings = uvicorn.Config(
+            app, log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(settings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="fake relay")
@@ -253,6 +252,10 @@ class FakeServer:
 
     def token(self, scope: Scope, channel: str = "*", ttl: float = 3600) -> str:
         return self.tokens.mint(subject="test", scopes=[scope], channels=[channel], ttl=ttl)
+
+    def expired_token(self, scope: Scope, channel: str) -> str:
+        past = Tokens(self._secret, clock=lambda: time.time() - 3600)
+        return past.mint(subject="test", scopes=[scope], channels=[channel], ttl=60)
 
     def wait(self, condition: Callable[[AiortcCore], bool], what: str) -> None:
         """Until the core is as wanted; AssertionError after twenty seconds."""

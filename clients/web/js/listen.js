@@ -62,6 +62,8 @@ class ListenPage {
 
   begin() {
     this.play.addEventListener("click", () => this.toggle());
+    // Until now a press would have been lost.
+    this.play.disabled = false;
     this.retry.addEventListener("click", () => this.supervisor.hurry());
     byId("publish-link", HTMLAnchorElement).href = new URL(`${this.place.channel}/publish`, this.place.base).href;
     this.setUpVolume();
@@ -251,7 +253,6 @@ function now() {
 if (typeof RTCPeerConnection === "undefined") {
   const words = setUpLanguage();
   setText(byId("state", HTMLElement), words.text("common.unsupported"));
-  byId("play", HTMLButtonElement).disabled = true;
 } else {
   new ListenPage().begin();
 }

@@ -82,6 +82,8 @@ class PublishPage {
   begin() {
     byId("listen-link", HTMLAnchorElement).href = new URL(this.place.channel, this.place.base).href;
     this.startButton.addEventListener("click", () => void (this.idle() ? this.start() : this.stop()));
+    // Until now a press would have been lost.
+    this.startButton.disabled = false;
     this.holdButton.addEventListener("click", () => {
       this.source.hold(!this.source.held);
       this.render();
@@ -336,7 +338,6 @@ function now() {
 if (typeof RTCPeerConnection === "undefined") {
   const words = setUpLanguage();
   setText(byId("state", HTMLElement), words.text("common.unsupported"));
-  byId("start", HTMLButtonElement).disabled = true;
 } else {
   new PublishPage().begin();
 }

@@ -1,0 +1,41 @@
+"""What a page hears, measured in the page itself on the sound its audio element plays."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+PATIENCE_MS = 30_000
+
+_HEAR = """async ([wanted, patience]) => {
+  const stream = document.querySelector("audio").srcObject;
+  const context = new AudioContext({ sampleRate: 48000 });
+  const analyser = context.createAnalyser();
+  analyser.fftSize = 16384;
+  analyser.smoothingTimeConstant = 0;
+  context.createMediaStreamSource(stream).connect(analyser);
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  const deadline = performance.now() + patience;
+  let loudest = { hertz: 0, decibels: -Infinity };
+  let agreed = 0;
+  while (agreed < 3 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    analyser.getFloatFrequencyData(bins);
+    const at = bins.reduce((best, value, index) => (value > bins[best] ? index : best), 0);
+    loudest = { hertz: at * context.sampleRate / analyser.fftSize, decibels: bins[at] };
+    agreed = Math.abs(loudest.hertz - wanted) < 6 && loudest.decibels > -50 ? agreed + 1 : 0;
+  }
+  await context.close();
+  return loudest;
+}"""
+
+
+def expect_state(page: Page, state: str) -> None:
+    """Wait until the page is in `state`, as its visitor sees it."""
+    expect(page.locator("body")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
+
+
+def expect_tone(page: Page, hertz: int) -> None:
+    """Wait until the strongest frequency of the decoded sound has been `hertz` three times in a row."""
+    heard = page.evaluate(_HEAR, [hertz, PATIENCE_MS])
+    assert abs(heard["hertz"] - hertz) < 6, heard
+    assert heard["decibels"] > -50, heard
