@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pylibsrtp
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 from pylibsrtp import Policy, Session
 from pylibsrtp._binding import ffi, lib
 
@@ -78,6 +81,32 @@ class Keys:
         length = self.profile.key_length + self.profile.salt_length
         if len(self.local) != length or len(self.remote) != length:
             raise ValueError(f"{self.profile.name} needs {length} bytes of key and salt for each direction")
+
+
+@dataclass(frozen=True, slots=True)
+class AeadSecrets:
+    """The session key (16 bytes) and session salt (12 bytes) that seal RTP under AEAD_AES_128_GCM (RFC 7714 §11)."""
+
+    key: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+def aead_secrets(keys: Keys) -> AeadSecrets:
+    """Derive what seals this side's RTP, for callers that drive the cipher themselves (RFC 3711 §4.3, kdr = 0).
+
+    Raises ValueError for a profile that is not AEAD_AES_128_GCM.
+    """
+    if keys.profile is not Profile.AEAD_AES_128_GCM:
+        raise ValueError(f"{keys.profile.name} is not an AEAD profile")
+    master, salt = keys.local[:16], keys.local[16:]
+    return AeadSecrets(_derive(master, salt, 0x00, 16), _derive(master, salt, 0x02, 12))
+
+
+def _derive(master: bytes, salt: bytes, label: int, size: int) -> bytes:
+    """AES-CM pseudo-random bytes for `label` (RFC 3711 §4.3.3; the salt is padded as RFC 7714 §11 says)."""
+    start = bytearray(salt.ljust(16, b"\0"))
+    start[7] ^= label
+    return Cipher(AES(master), CTR(bytes(start))).encryptor().update(bytes(size))
 
 
 class SrtpError(MalformedError):

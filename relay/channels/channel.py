@@ -113,7 +113,7 @@ class Channel:
             captured = self.capture.capture(position.timestamp)
             capture = rtp.ntp_from_unix(captured) if captured is not None else 0
         out = Packet(
-            position.sequence & 0xFFFF,
+            position.sequence,
             position.timestamp,
             packet.payload,
             packet.marker or position.spliced,

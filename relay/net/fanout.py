@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from loacodecs import srtp
 from relay.net import kernel, native
+from relay.net.seal import SECRETS
 
 COLUMNS = (
     ("session", np.int64),
@@ -24,7 +25,7 @@ COLUMNS = (
     ("address_length", np.int32),
     ("ssrc", np.uint32),
     ("payload_type", np.uint8),
-    ("sequence_offset", np.uint16),
+    ("sequence_offset", np.int64),
     ("timestamp_offset", np.uint32),
     ("extension_id", np.uint8),
     ("packets", np.int64),
@@ -44,10 +45,12 @@ SHARD_ROWS = 192
 class Row:
     """What a listener brings: SRTP sessions, where it is, and how its stream differs from the channel's.
 
-    `sequence_offset` and `timestamp_offset` are added to the channel's numbers, modulo 2^16 and 2^32.
+    `rtp` is a libsrtp session, or under AEAD_AES_128_GCM the secrets alone. `sequence_offset` is added to the
+    channel's extended sequence and must keep it positive: the sum is the row's SRTP index (RFC 3711 §3.3.1).
+    `timestamp_offset` is added modulo 2^32.
     """
 
-    rtp: srtp.Sender
+    rtp: srtp.Sender | srtp.AeadSecrets
     rtcp: srtp.Sender
     fd: int
     address: bytes
@@ -60,7 +63,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet of a channel, before it is anybody's: `capture` is its NTP capture time (Q32.32) or 0."""
+    """One packet of a channel, before it is anybody's.
+
+    `sequence` is extended, it never wraps; `capture` is the NTP capture time (Q32.32) or 0.
+    """
 
     sequence: int
     timestamp: int
@@ -107,6 +113,7 @@ class FanoutTable:
         self.capacity = capacity
         self.columns = {name: np.zeros(capacity, kind) for name, kind in COLUMNS}
         self.addresses = np.zeros((capacity, SOCKADDR), np.uint8)
+        self.secrets = np.zeros((capacity, SECRETS), np.uint8)
         self._free = list(range(capacity - 1, -1, -1))
         # The rows' SRTP sessions are C objects that live as long as these references do.
         self._owners: dict[int, Row] = {}
@@ -122,7 +129,13 @@ class FanoutTable:
     def add(self, row: Row) -> int:
         """Put `row` in and return its index; raises IndexError when the table is full."""
         index = self._free.pop()
-        values = (row.rtp.handle, row.rtcp.handle, row.fd, 0, row.ssrc, row.payload_type,
+        session = 0
+        if isinstance(row.rtp, srtp.AeadSecrets):
+            secrets = row.rtp.key + row.rtp.salt
+            self.secrets[index, : len(secrets)] = np.frombuffer(secrets, np.uint8)
+        else:
+            session = row.rtp.handle
+        values = (session, row.rtcp.handle, row.fd, 0, row.ssrc, row.payload_type,
                   row.sequence_offset, row.timestamp_offset, row.capture_extension, 0, 0, 0)  # fmt: skip
         for (name, _), value in zip(COLUMNS, values, strict=True):
             self.columns[name][index] = value
@@ -131,7 +144,8 @@ class FanoutTable:
         return index
 
     def remove(self, index: int) -> None:
-        """Free the row; its SRTP sessions are released with it."""
+        """Free the row; its SRTP sessions and secrets go with it."""
+        self.secrets[index] = 0
         del self._owners[index]
         self.columns["session"][index] = 0
         self.columns["rtcp_session"][index] = 0
@@ -152,17 +166,32 @@ class FanoutTable:
         return int(self.columns["errors"][index])
 
 
-class _Buffers:
-    """A shard's own scratch, message headers and vectors."""
+class _Workspace:
+    """A shard's own scratch, message headers, vectors and cipher."""
 
     def __init__(self) -> None:
         self.scratch = np.zeros((kernel.BATCH, kernel.SCRATCH), np.uint8)
         self.queue = np.zeros((kernel.BATCH, kernel.MMSGHDR_WORDS), np.int64)
         self.vectors = np.zeros((kernel.BATCH, 2), np.int64)
         self.rows_queued = np.zeros(kernel.BATCH, np.int32)
+        self.nonce = np.zeros(12, np.uint8)
+        self.length = np.zeros(1, np.int32)
+        self.context = np.zeros(1, np.int64)
+        self._cipher = native.AeadContext() if native.EVP else None
+        if self._cipher is not None:
+            self.context[0] = self._cipher.address
 
     def arguments(self) -> tuple[npt.NDArray[np.generic], ...]:
-        return self.scratch, self.queue, self.vectors, self.rows_queued
+        """The kernel's `work`."""
+        return (
+            self.scratch, self.queue, self.vectors, self.rows_queued, self.nonce, self.length, self.context,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Free the cipher."""
+        self.context[0] = 0
+        if self._cipher is not None:
+            self._cipher.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +214,7 @@ class FanoutEngine:
         self.table = table
         self.threads = threads or os.cpu_count() or 1
         self._columns = tuple(table.columns.values())
+        self._stores = (table.addresses, table.secrets)
         self._rows = np.zeros(table.capacity, np.int32)
         self._one = np.zeros(1, np.int32)
         self._payload = np.zeros(kernel.MAX_PAYLOAD, np.uint8)
@@ -192,11 +222,9 @@ class FanoutEngine:
         self._report = np.zeros(5, np.int64)
         self._job = np.zeros(4 + self.threads, np.int64)
         self._results = np.zeros((self.threads, 3), np.int64)
-        self._buffers = [_Buffers() for _ in range(self.threads)]
-        self._rtp = np.array(
-            [srtp.PROTECT_ADDRESS, native.SENDMMSG, native.ERRNO_LOCATION, native.READ, native.WRITE],
-            np.int64,
-        )
+        self._workspaces = [_Workspace() for _ in range(self.threads)]
+        addresses = [srtp.PROTECT_ADDRESS, native.SENDMMSG, native.ERRNO_LOCATION, native.READ, native.WRITE]
+        self._rtp = np.array(addresses + list(native.EVP or (0, 0, 0, 0)), np.int64)
         self._rtcp = self._rtp.copy()
         self._rtcp[0] = srtp.PROTECT_RTCP_ADDRESS
         self._eventfds = [os.eventfd(0) for _ in range(self.threads)]
@@ -230,6 +258,8 @@ class FanoutEngine:
         for fd in self._eventfds:
             os.close(fd)
         self._eventfds.clear()
+        for workspace in self._workspaces:
+            workspace.close()
 
     def send(self, group: Group, packet: Packet) -> Sent:
         """Send `packet` to every row of `group`."""
@@ -262,17 +292,16 @@ class FanoutEngine:
         """
         self._payload[: len(template)] = np.frombuffer(template, np.uint8)
         self._report[:] = (_signed(ntp), timestamp, len(template), 4, bye_ssrc_at)
-        buffers = self._buffers[0].arguments()
         return Sent(
             *kernel.report_and_send(
                 rows,
                 0,
                 len(rows),
                 self._columns,
-                self.table.addresses,
+                self._stores,
                 self._payload,
                 self._report,
-                *buffers,
+                self._workspaces[0].arguments(),
                 self._rtcp,
             )
         )
@@ -283,11 +312,18 @@ class FanoutEngine:
         self._packet[:] = (size, packet.marker, packet.sequence, packet.timestamp, _signed(packet.capture))
 
     def _arguments(self, shard: int) -> tuple[object, ...]:
-        buffers = self._buffers[shard].arguments()
-        return (self._columns, self.table.addresses, self._payload, self._packet, *buffers, self._rtp)
+        work = self._workspaces[shard].arguments()
+        return (self._columns, self._stores, self._payload, self._packet, work, self._rtp)
 
     def _serve(self, shard: int) -> None:
         kernel.run_shard(shard, self._job, self._results, self._rows, *self._arguments(shard))
+
+
+def row_secrets(keys: srtp.Keys, ssrc: int) -> srtp.Sender | srtp.AeadSecrets:
+    """What a row needs to seal RTP: the bare secrets where OpenSSL can be called, else a libsrtp session."""
+    if native.EVP and keys.profile is srtp.Profile.AEAD_AES_128_GCM:
+        return srtp.aead_secrets(keys)
+    return srtp.Sender(keys, ssrc)
 
 
 def _signed(value: int) -> int:

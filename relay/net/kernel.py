@@ -1,11 +1,16 @@
 """The compiled loops: write the header, seal, send, for every row of a batch; no GIL, no Python object.
 
-All tables are struct-of-arrays (see `fanout.FanoutTable`). A row's fields must not change while its SRTP
-session lives, except its address: a retransmission recomputes the packet and has to give the very same
-bytes, since the same AES-GCM nonce over other bytes would give the authentication key away (RFC 7714 §8.1,
-RFC 3711 §9.1).
+All tables are struct-of-arrays (see `fanout.FanoutTable`). A row's fields must not change while its SRTP session
+lives, except its address: a retransmission recomputes the packet and has to give the very same bytes, since the
+same AES-GCM nonce over other bytes would give the authentication key away (RFC 7714 §8.1, RFC 3711 §9.1).
 
 `tests/support/kernel_twin.py` says the same in plain Python; the tests hold the two together byte for byte.
+
+Arguments that several kernels share:
+    table    the tuple of columns in the order of `fanout.COLUMNS`
+    stores   (socket addresses, secrets), a line of octets for each row
+    work     what one thread owns: (scratch, messages, vectors, rows queued, nonce, length, context)
+    native   int64 addresses: srtp_protect, sendmmsg, errno, read, write, and EVP's four (see `seal`)
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from relay.net.native import call_io, call_seal, call_sendmmsg, last_errno
+from relay.net.seal import put32, seal_aead, write_packet
 
 BATCH = 64
 """Messages per `sendmmsg`: small enough for scratch to stay in the cache and for the first to leave early."""
@@ -24,42 +30,27 @@ SCRATCH = 1536
 MAX_PAYLOAD = 1400
 """Octets of payload that always fit one datagram of an Ethernet path (RFC 8085 §3.2)."""
 
-HEADER = 12
-CAPTURE_EXTENSION = 16
-"""Octets the abs-capture-time extension takes: profile and length 4, id and length 1, NTP 8, padding 3."""
-
 EAGAIN = 11
 _MSG_DONTWAIT = 0x40
 
-# One mmsghdr of a 64-bit Linux as eight int64: name, namelen, iov, iovlen, control, controllen, flags,
-# received.
+# One mmsghdr of a 64-bit Linux as eight int64: name, its length, iov, its length, control, its length, flags, received.
 MMSGHDR_WORDS = 8
 _NAME, _NAMELEN, _IOV, _IOVLEN = 0, 1, 2, 3
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _put32(buffer, at, value):
-    buffer[at] = (value >> 24) & 0xFF
-    buffer[at + 1] = (value >> 16) & 0xFF
-    buffer[at + 2] = (value >> 8) & 0xFF
-    buffer[at + 3] = value & 0xFF
-
-
 @njit(nogil=True, cache=True)
-def flush(scratch, queue, queued, fd, rows_queued, errors, native):
+def flush(queue, queued, fd, rows_queued, errors, native):
     """Send `queued` messages over `fd`; returns (sent, dropped).
 
-    A message the kernel refuses is counted in `errors[row]` and skipped. When the socket buffer is full
-    (EAGAIN) the rest of the batch is dropped: an old packet is worth less than the next one in time.
+    A message the kernel refuses is counted in `errors[row]` and skipped. When the socket buffer is full (EAGAIN)
+    the rest of the batch is dropped: an old packet is worth less than the next one in time.
     """
     done = 0
     dropped = 0
     messages = queue.ctypes.data
     while done < queued:
-        sent = call_sendmmsg(
-            native[1], np.int32(fd), messages + done * MMSGHDR_WORDS * 8, np.int32(queued - done),
-            np.int32(_MSG_DONTWAIT),
-        )  # fmt: skip
+        at = messages + done * MMSGHDR_WORDS * 8
+        sent = call_sendmmsg(native[1], np.int32(fd), at, np.int32(queued - done), np.int32(_MSG_DONTWAIT))
         if sent > 0:
             done += sent
             continue
@@ -83,142 +74,121 @@ def _enqueue(queue, vectors, scratch, slot, length, addresses, address_lengths, 
 
 
 @njit(nogil=True, cache=True)
-def write_packet(
-    out, payload, length, marker, sequence, timestamp, capture, ssrc, payload_type, extension_id
-):
-    """Write one plain RTP packet (RFC 3550 §5.1) into `out`; returns its length.
-
-    `capture` is the NTP capture time of the packet (Q32.32) or 0; it is sent as abs-capture-time to rows that
-    negotiated an `extension_id`.
-    """
-    at = HEADER
-    extended = capture != 0 and extension_id != 0
-    out[0] = 0x90 if extended else 0x80
-    out[1] = (payload_type & 0x7F) | (0x80 if marker else 0)
-    out[2] = (sequence >> 8) & 0xFF
-    out[3] = sequence & 0xFF
-    _put32(out, 4, timestamp)
-    _put32(out, 8, ssrc)
-    if extended:
-        _put32(out, 12, 0xBEDE0003)
-        out[16] = (extension_id << 4) | 7
-        _put32(out, 17, (capture >> 32) & 0xFFFFFFFF)
-        _put32(out, 21, capture & 0xFFFFFFFF)
-        out[25] = 0
-        out[26] = 0
-        out[27] = 0
-        at += CAPTURE_EXTENSION
-    for i in range(length):
-        out[at + i] = payload[i]
-    return at + length
-
-
-@njit(nogil=True, cache=True)
-def seal_and_send(
-    rows, start, stop, table, addresses, payload, packet, scratch, queue, vectors, rows_queued, native
-):
+def seal_and_send(rows, start, stop, table, stores, payload, packet, work, native):
     """Seal `packet` for `rows[start:stop]` and send it; returns (sent, dropped, sealing failures).
 
-    `packet` is int64: length, marker, sequence, timestamp, capture time (NTP). `table` is the tuple
-    of columns in the order of `fanout.COLUMNS`. `native` holds the addresses of srtp_protect, sendmmsg,
-    errno.
+    `packet` is int64: length, marker, extended sequence, timestamp, capture time (NTP).
     """
-    (sessions, _, fds, address_lengths, ssrcs, payload_types, sequence_offsets, timestamp_offsets,
-    extension_ids,
-     packets, octets, errors) = table  # fmt: skip
-    lengths = np.empty(1, np.int32)
-    sent = 0
-    dropped = 0
-    failed = 0
-    queued = 0
+    (
+        sessions,
+        _,
+        fds,
+        address_lengths,
+        ssrcs,
+        payload_types,
+        sequence_offsets,
+        timestamp_offsets,
+        extension_ids,
+        packets,
+        octets,
+        errors,
+    ) = table
+    addresses, secrets = stores
+    scratch, queue, vectors, rows_queued, nonce, length, context = work
+    sent = dropped = failed = queued = 0
     fd = -1
     for i in range(start, stop):
         row = rows[i]
         if queued == BATCH or (queued and fds[row] != fd):
-            s, d = flush(scratch, queue, queued, fd, rows_queued, errors, native)
+            s, d = flush(queue, queued, fd, rows_queued, errors, native)
             sent += s
             dropped += d
             queued = 0
         fd = fds[row]
         out = scratch[queued]
-        size = write_packet(
-            out, payload, packet[0], packet[1], (packet[2] + sequence_offsets[row]) & 0xFFFF,
-            (packet[3] + timestamp_offsets[row]) & 0xFFFFFFFF, packet[4], ssrcs[row], payload_types[row],
+        index = packet[2] + sequence_offsets[row]
+        timestamp = (packet[3] + timestamp_offsets[row]) & 0xFFFFFFFF
+        header, size = write_packet(
+            out,
+            payload,
+            packet[0],
+            packet[1],
+            index & 0xFFFF,
+            timestamp,
+            packet[4],
+            ssrcs[row],
+            payload_types[row],
             extension_ids[row],
-        )  # fmt: skip
-        lengths[0] = size
-        if (
-            call_seal(native[0], sessions[row], scratch.ctypes.data + queued * SCRATCH, lengths.ctypes.data)
-            != 0
-        ):
+        )
+        if sessions[row] == 0:
+            size = seal_aead(
+                out, header, size, index, ssrcs[row], secrets[row], nonce, length, context[0], native
+            )
+        else:
+            length[0] = size
+            refused = call_seal(native[0], sessions[row], out.ctypes.data, length.ctypes.data)
+            size = 0 if refused else length[0]
+        if size == 0:
             errors[row] += 1
             failed += 1
             continue
-        _enqueue(queue, vectors, scratch, queued, lengths[0], addresses, address_lengths, row)
+        _enqueue(queue, vectors, scratch, queued, size, addresses, address_lengths, row)
         rows_queued[queued] = row
         queued += 1
         packets[row] += 1
         octets[row] += packet[0]
     if queued:
-        s, d = flush(scratch, queue, queued, fd, rows_queued, errors, native)
+        s, d = flush(queue, queued, fd, rows_queued, errors, native)
         sent += s
         dropped += d
     return sent, dropped, failed
 
 
 @njit(nogil=True, cache=True)
-def report_and_send(
-    rows, start, stop, table, addresses, template, report, scratch, queue, vectors, rows_queued, native
-):
-    """Send a sender report and SDES, with BYE when asked, to `rows[start:stop]`; returns (sent, dropped,
-    failed).
+def report_and_send(rows, start, stop, table, stores, template, report, work, native):
+    """Send a sender report and SDES, with BYE when asked, to `rows[start:stop]`; returns (sent, dropped, failed).
 
-    RFC 3550 §6.4.1, §6.5, §6.6. `template` is the SDES (and BYE) with zeros where the row's SSRC goes;
-    `report` is int64: NTP time, channel timestamp at that time, template length, offsets of the SSRCs in it
-    (0: none).
+    RFC 3550 §6.4.1, §6.5, §6.6. `template` is the SDES (and BYE) with zeros where the row's SSRC goes; `report`
+    is int64: NTP time, channel timestamp at that time, template length, offsets of the SSRCs in it (0: none).
+    Here `native[0]` is srtp_protect_rtcp.
     """
-    (_, sessions, fds, address_lengths, ssrcs, _, _, timestamp_offsets, _, packets, octets, errors) = table
-    lengths = np.empty(1, np.int32)
-    sent = 0
-    dropped = 0
-    failed = 0
-    queued = 0
+    _, sessions, fds, address_lengths, ssrcs, _, _, timestamp_offsets, _, packets, octets, errors = table
+    addresses, _ = stores
+    scratch, queue, vectors, rows_queued, _, length, _ = work
+    sent = dropped = failed = queued = 0
     fd = -1
     for i in range(start, stop):
         row = rows[i]
         if queued == BATCH or (queued and fds[row] != fd):
-            s, d = flush(scratch, queue, queued, fd, rows_queued, errors, native)
+            s, d = flush(queue, queued, fd, rows_queued, errors, native)
             sent += s
             dropped += d
             queued = 0
         fd = fds[row]
         out = scratch[queued]
         ssrc = ssrcs[row]
-        _put32(out, 0, 0x80C80006)
-        _put32(out, 4, ssrc)
-        _put32(out, 8, (report[0] >> 32) & 0xFFFFFFFF)
-        _put32(out, 12, report[0] & 0xFFFFFFFF)
-        _put32(out, 16, (report[1] + timestamp_offsets[row]) & 0xFFFFFFFF)
-        _put32(out, 20, packets[row] & 0xFFFFFFFF)
-        _put32(out, 24, octets[row] & 0xFFFFFFFF)
+        put32(out, 0, 0x80C80006)
+        put32(out, 4, ssrc)
+        put32(out, 8, (report[0] >> 32) & 0xFFFFFFFF)
+        put32(out, 12, report[0] & 0xFFFFFFFF)
+        put32(out, 16, (report[1] + timestamp_offsets[row]) & 0xFFFFFFFF)
+        put32(out, 20, packets[row] & 0xFFFFFFFF)
+        put32(out, 24, octets[row] & 0xFFFFFFFF)
         for j in range(report[2]):
             out[28 + j] = template[j]
-        _put32(out, 28 + report[3], ssrc)
+        put32(out, 28 + report[3], ssrc)
         if report[4]:
-            _put32(out, 28 + report[4], ssrc)
-        lengths[0] = 28 + report[2]
-        if (
-            call_seal(native[0], sessions[row], scratch.ctypes.data + queued * SCRATCH, lengths.ctypes.data)
-            != 0
-        ):
+            put32(out, 28 + report[4], ssrc)
+        length[0] = 28 + report[2]
+        if call_seal(native[0], sessions[row], out.ctypes.data, length.ctypes.data) != 0:
             errors[row] += 1
             failed += 1
             continue
-        _enqueue(queue, vectors, scratch, queued, lengths[0], addresses, address_lengths, row)
+        _enqueue(queue, vectors, scratch, queued, length[0], addresses, address_lengths, row)
         rows_queued[queued] = row
         queued += 1
     if queued:
-        s, d = flush(scratch, queue, queued, fd, rows_queued, errors, native)
+        s, d = flush(queue, queued, fd, rows_queued, errors, native)
         sent += s
         dropped += d
     return sent, dropped, failed
@@ -231,15 +201,11 @@ def shard_bounds(count, shards, shard):
 
 
 @njit(nogil=True, cache=True)
-def run_shard(
-    shard, job, results, rows, table, addresses, payload, packet, scratch, queue, vectors, rows_queued, native
-):
-    """The life of a shard's thread: wait on its eventfd, serve its range, say so; returns when `job[1]` is
-    set.
+def run_shard(shard, job, results, rows, table, stores, payload, packet, work, native):
+    """The life of a shard's thread: wait on its eventfd, serve its range, say so; returns when `job[1]` is set.
 
-    `job` is int64: rows in the batch, stop flag, number of shards, done eventfd, then the wake eventfds of
-    shards 1, 2, …. It runs without the GIL from the first wait to the last, so Python work elsewhere never
-    delays it.
+    `job` is int64: rows in the batch, stop flag, number of shards, done eventfd, then the wake eventfds of shards
+    1, 2, …. It runs without the GIL from the first wait to the last, so Python work elsewhere never delays it.
     """
     word = np.zeros(1, np.uint64)
     while True:
@@ -248,9 +214,7 @@ def run_shard(
         if job[1]:
             return
         start, stop = shard_bounds(job[0], job[2], shard)
-        s, d, f = seal_and_send(
-            rows, start, stop, table, addresses, payload, packet, scratch, queue, vectors, rows_queued, native
-        )
+        s, d, f = seal_and_send(rows, start, stop, table, stores, payload, packet, work, native)
         results[shard, 0] = s
         results[shard, 1] = d
         results[shard, 2] = f
@@ -259,21 +223,7 @@ def run_shard(
 
 
 @njit(nogil=True, cache=True)
-def run_batch(
-    shards,
-    job,
-    results,
-    rows,
-    table,
-    addresses,
-    payload,
-    packet,
-    scratch,
-    queue,
-    vectors,
-    rows_queued,
-    native,
-):
+def run_batch(shards, job, results, rows, table, stores, payload, packet, work, native):
     """Send one packet to `rows[:job[0]]` with `shards` threads, of which the caller is the first."""
     word = np.zeros(1, np.uint64)
     job[2] = shards
@@ -281,9 +231,7 @@ def run_batch(
         word[0] = 1
         call_io(native[4], np.int32(job[3 + shard]), word.ctypes.data, 8)
     start, stop = shard_bounds(job[0], shards, 0)
-    sent, dropped, failed = seal_and_send(
-        rows, start, stop, table, addresses, payload, packet, scratch, queue, vectors, rows_queued, native
-    )
+    sent, dropped, failed = seal_and_send(rows, start, stop, table, stores, payload, packet, work, native)
     waiting = shards - 1
     while waiting > 0:
         word[0] = 0

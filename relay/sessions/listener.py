@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from loacodecs import rtcp, rtp, srtp
 from relay.channels.channel import Channel
-from relay.net.fanout import FanoutEngine, FanoutTable, Packet, Row
+from relay.net.fanout import FanoutEngine, FanoutTable, Packet, Row, row_secrets
 from relay.sessions.session import Session
 
 FIRST_SEQUENCE = 0x1000
@@ -56,10 +56,10 @@ class Listener:
         channel = self.session.channel
         self._first = channel.timeline.sequence + 1
         start = FIRST_SEQUENCE + secrets.randbelow(3 * FIRST_SEQUENCE)
-        self._offset = (start - self._first) & 0xFFFF
+        self._offset = start - self._first
         row = table.add(
             Row(
-                rtp=srtp.Sender(keys, self.ssrc),
+                rtp=row_secrets(keys, self.ssrc),
                 rtcp=srtp.Sender(keys, self.ssrc),
                 fd=fd,
                 address=address,
