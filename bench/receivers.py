@@ -61,7 +61,7 @@ from bench.socket_names import address_of
 from loacodecs.address import Address
 
 TICK_S = 0.002
-DRAIN_PERIOD_S = 0.040
+DRAIN_PERIOD_S = 0.060
 RECEIVE_BUFFER_BYTES = 212_992  # two hundred datagrams: seconds of one channel
 NICENESS = 5
 

@@ -44,6 +44,7 @@ class _Steady:
 
     floors: list[FloorRun] = field(default_factory=list)  # one more than segments
     pieces: list[tuple[int, int]] = field(default_factory=list)  # packets received, relay CPU in ns
+    upkeep: list[float] = field(default_factory=list)  # relay CPU while nothing played, ns per second
     generator_ns: int = 0
     softirq_ns: int = 0
     idle: list[float] = field(default_factory=list)
@@ -96,13 +97,19 @@ def _play_steadily(stage: Stage) -> _Steady:
     floor_s = min(FLOOR_S, duration / count)
     stage.fall_silent()
     stage.log.open_window(STEADY, time.time_ns(), NEVER)
-    steady.floors.append(stage.floor(floor_s))
+    _measure_floor(stage, steady, floor_s)
     for index in range(count):
         _play_segment(stage, steady, duration / count, f"playing, part {index + 1} of {count}")
-        steady.floors.append(stage.floor(floor_s))
+        _measure_floor(stage, steady, floor_s)
     stage.log.close_window(STEADY, time.time_ns())
     stage.play(ACCOUNTED_S)
     return steady
+
+
+def _measure_floor(stage: Stage, steady: _Steady, seconds: float) -> None:
+    relay_ns, begin = stage.server.cpu_ns(), time.monotonic()
+    steady.floors.append(stage.floor(seconds))
+    steady.upkeep.append((stage.server.cpu_ns() - relay_ns) / (time.monotonic() - begin))
 
 
 def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> None:
@@ -215,6 +222,7 @@ def _report(
         datagram_bytes=stage.datagram_bytes,
         relay_rss_mb=memory.rss / 1024,
         relay_kb_per_listener=(memory.pss - base.pss) / max(join.joined, 1),
+        relay_upkeep_us_per_listener_s=mean(steady.upkeep) / 1000 / max(join.joined, 1),
         relay_threads_us_per_packet={
             name: round(total / 1000 / packets, 3) for name, total in steady.threads_ns.most_common()
         },

@@ -76,7 +76,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run of `loa bench relay`."""
+    """One run of `loa bench relay`.
+
+    `relay_upkeep_us_per_listener_s`: CPU the relay spends on sessions while nothing plays (consent, reports).
+    """
 
     parameters: Mapping[str, Any]
     machine: Mapping[str, Any]
@@ -96,6 +99,7 @@ class Report:
     datagram_bytes: int
     relay_rss_mb: float
     relay_kb_per_listener: float
+    relay_upkeep_us_per_listener_s: float
     relay_threads_us_per_packet: Mapping[str, float]
     softirq_threads_us_per_packet: float
     generator: Generator
@@ -160,6 +164,7 @@ class Report:
             "duplicates": self.duplicates,
             "datagram_bytes": self.datagram_bytes,
             "segments": [asdict(segment) | {"ratio": round(segment.ratio, 3)} for segment in self.segments],
+            "relay_upkeep_us_per_listener_s": round(self.relay_upkeep_us_per_listener_s, 2),
             "relay_threads_us_per_packet": dict(self.relay_threads_us_per_packet),
             "softirq_threads_us_per_packet": round(self.softirq_threads_us_per_packet, 3),
             "saturated_by": list(self.saturated_by),
@@ -185,6 +190,7 @@ class Report:
             ("ratio to the floor", f"{self.ratio_to_floor:.2f}"),
             ("latency ms", _spoken(self.latency_ms)),
             ("jitter ms", _spoken(self.jitter_ms)),
+            ("relay CPU in silence", f"{self.relay_upkeep_us_per_listener_s:.1f} µs per listener and second"),
             ("relay memory", f"{self.relay_rss_mb:.0f} MB, {self.relay_kb_per_listener:.0f} KB per listener"),
             ("generator CPU per packet", f"{self.generator.cpu_us_per_packet:.2f} µs"),
             ("streams opened and compared", f"{self.sample.streams}, {self.sample.wrong} packets wrong"),

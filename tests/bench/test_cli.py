@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -40,13 +41,21 @@ def test_too_few_descriptors_end_with_1_and_the_mend(monkeypatch: pytest.MonkeyP
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def small_run(file: Path) -> tuple[Result, dict[str, Any]]:
+    """The first run that the generator itself calls fit, of three: the tests' machine may be busy elsewhere."""
+    for _ in range(3):
+        result = invoke(
+            "--listeners", "20", "--duration", "3", "--channels", "2", "--join-burst", "5", "--json", str(file)
+        )  # fmt: skip
+        report = json.loads(file.read_text())
+        if not report["generator_saturated"]:
+            break
+    return result, report
+
+
 def test_a_small_run_against_the_real_relay(tmp_path: Path) -> None:
-    file = tmp_path / "report.json"
-    result = invoke(
-        "--listeners", "20", "--duration", "3", "--channels", "2", "--join-burst", "5", "--json", str(file)
-    )  # fmt: skip
+    result, report = small_run(tmp_path / "report.json")
     assert result.exit_code == 0, result.output
-    report = json.loads(file.read_text())
     assert report["valid"] is True
     assert report["joined"] == 20
     assert report["lost"] == 0

@@ -40,6 +40,7 @@ REPORT = Report(
     datagram_bytes=148,
     relay_rss_mb=123.4,
     relay_kb_per_listener=55.5,
+    relay_upkeep_us_per_listener_s=30.0,
     relay_threads_us_per_packet={"main": 0.1},
     softirq_threads_us_per_packet=0.01,
     generator=GENERATOR,
