@@ -45,6 +45,12 @@ SWITCH_INTERVAL_S = 0.0005
 """How long the HTTP thread may keep the GIL from the media thread; Python's default is ten times that."""
 
 
+COLLECT_INTERVAL_S = 20.0
+COLLECT_THRESHOLDS = (10_000, 20, 1_000_000)
+"""The collector's oldest generation is left to `_keep_house`: a full collection over ten thousand sessions would hold
+the media thread for tens of milliseconds, and would come just when many of them join."""
+
+
 @dataclass(slots=True)
 class Relay:
     """The running parts, for those who shut them down."""
@@ -91,9 +97,8 @@ def serve(config: Config, demo: bool = False) -> None:
     relay = build(config)
     relay.engine.warm_up()
     http = HttpServer(create_app(relay.core, config, tokens), sockets, tls=tls)
-    # What exists now lives as long as the process: the collector need not walk it again while sound is on air.
-    gc.collect()
-    gc.freeze()
+    gc.set_threshold(*COLLECT_THRESHOLDS)
+    settle_garbage()
     relay.reactor.start()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -103,12 +108,25 @@ def serve(config: Config, demo: bool = False) -> None:
         relay.engine.close()
 
 
+def settle_garbage() -> None:
+    """Collect, then set what is alive aside: a later collection walks only what is new, not every session there is."""
+    gc.collect()
+    gc.freeze()
+
+
+async def _keep_house() -> None:
+    while True:
+        await asyncio.sleep(COLLECT_INTERVAL_S)
+        settle_garbage()
+
+
 async def _run(relay: Relay, http: HttpServer, demo: Demo | None) -> None:
     stopping = _on_signals()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(http.run())
         await http.started.wait()
         background = [group.create_task(upstream.run()) for upstream in _upstreams(relay)]
+        background.append(group.create_task(_keep_house()))
         _announce(relay, http)
         if demo is not None:
             background.append(group.create_task(demo.run(http.addresses[0][1])))
