@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -43,15 +44,20 @@ def created(sdp: str, location: str = "/session/1", *headers: tuple[str, str]) -
 class WhipServer:
     """Answers on a loopback port with whatever `respond` says, and remembers the requests."""
 
-    def __init__(self, respond: Callable[[Request], Reply | Awaitable[Reply]]) -> None:
+    def __init__(
+        self, respond: Callable[[Request], Reply | Awaitable[Reply]], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.requests: list[Request] = []
         self.url = ""
         self._respond = respond
+        self._tls = tls
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> WhipServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.url = (
+            f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        )
         return self
 
     async def __aexit__(

@@ -150,26 +150,30 @@ class WebRtcClient:
             self._pump()
 
     async def close(self) -> None:
-        """End the session: close_notify, DELETE, sockets; closing again does nothing."""
-        if self.state == "closed" and self._socket is None:
-            return
-        if self._peer is not None:
-            self._peer.close(self._loop.time())
-            self._pump()
+        """End the session: DELETE, close_notify, sockets; closing again does nothing."""
+        sock, self._socket = self._socket, None
         self._end("closed here")
+        try:
+            # DELETE before close_notify: a relay that has already closed the session would answer 404.
+            await self._signalling.delete()
+        finally:
+            if sock is not None:
+                self._say_goodbye(sock)
+                sock.close()
+            await self._signalling.close()
+
+    def _say_goodbye(self, sock: UdpSocket) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            sock.close()
-        try:
-            await self._signalling.delete()
-        finally:
-            await self._signalling.close()
+        if self._peer is not None:
+            self._peer.close(self._loop.time())
+            while (event := self._peer.poll()) is not None:
+                if isinstance(event, Transmit):
+                    sock.send(event.data, event.addr)
 
     def _receive(self, data: bytes, source: Address) -> None:
-        if self._peer is not None:
+        if self._peer is not None and self.state != "closed":
             self._peer.receive(self._loop.time(), data, source)
             self._pump()
 

@@ -45,21 +45,22 @@ def run(settings: ListenSettings) -> int:
 
 async def _run(settings: ListenSettings) -> int:
     tls = settings.trust.context() if settings.endpoint.url.startswith("https") else None
-    serial = int.from_bytes(os.urandom(4), "big")
+    line = StatusLine(sys.stderr)
     with stop_signals() as stop:
-        line = StatusLine(sys.stderr)
-        sink = open_sink(settings.output, serial=serial, title=str(settings.endpoint))
-        try:
-            client = WebRtcClient(ClientSettings(settings.endpoint, "recvonly", settings.token(), tls))
-            async with client:
-                await run_until(client.connect(), stop)
-                if client.state != "connected":
-                    return 1
+        client = WebRtcClient(ClientSettings(settings.endpoint, "recvonly", settings.token(), tls))
+        async with client:
+            await run_until(client.connect(), stop)
+            if client.state != "connected":
+                return 1
+            # Only now, so that a refused session does not cost an earlier recording of the same name.
+            serial = int.from_bytes(os.urandom(4), "big")
+            sink = open_sink(settings.output, serial=serial, title=str(settings.endpoint))
+            try:
                 listener = Listener(client, sink, line)
                 broken = await _listen(listener, client, stop, settings.duration_s)
-        finally:
-            line.clear()
-            sink.close()
+            finally:
+                line.clear()
+                sink.close()
     print(listener.summary, flush=True)
     return listener.verdict(broken, until_the_end=settings.duration_s is not None)
 

@@ -64,7 +64,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result = loa.main(args=arguments, prog_name="loa", standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "loa"
-        return _fail(f"{path}: {error.format_message()} (see '{path} --help')", 2)
+        return _fail(f"{path}: {error.format_message().rstrip('.')} (see '{path} --help')", 2)
     except click.ClickException as error:
         return _fail(f"loa: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):

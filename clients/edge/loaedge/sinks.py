@@ -6,7 +6,9 @@ Ogg hands over whole pages.
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -44,31 +46,26 @@ class WavSink:
     def __init__(self, path: Path) -> None:
         """Create the file. Raises SinkError."""
         self._path = path
-        self._file = _create(path)
         self._bytes = 0
         self._unflushed = 0
-        self._write_header()
+        self._file = _create(path)
+        with _writing(path):
+            self._write_header()
 
     def write(self, piece: Piece) -> None:
         pcm = np.clip(piece.pcm.mean(axis=1), -1.0, 1.0)
         data = np.rint(pcm * 32767).astype("<i2").tobytes()
-        try:
+        with _writing(self._path):
             self._file.write(data)
             self._bytes += len(data)
             self._unflushed += pcm.size
             if self._unflushed >= FLUSH_SAMPLES:
                 self._write_header()
-        except OSError as error:
-            raise _cannot("write", self._path, error) from error
 
     def close(self) -> None:
-        if self._file.closed:
-            return
-        try:
-            self._write_header()
-            self._file.close()
-        except OSError as error:
-            raise _cannot("write", self._path, error) from error
+        if not self._file.closed:
+            with _writing(self._path), self._file:
+                self._write_header()
 
     def _write_header(self) -> None:
         """Say how much is there; beyond 4 GiB (12 h) the sizes stay at their limit and players read on."""
@@ -101,27 +98,22 @@ class OggSink:
         self._owed = 0
 
     def write(self, piece: Piece) -> None:
-        try:
-            if piece.packet is None:
-                self._owed += piece.pcm.shape[0]
-                return
+        if piece.packet is None:
+            self._owed += piece.pcm.shape[0]
+            return
+        with _writing(self._path):
             writer = self._opened(piece.packet)
             if self._owed:
                 self._owed -= writer.write_gap(self._owed)
             writer.write_packet(piece.packet)
-        except OSError as error:
-            raise _cannot("write", self._path, error) from error
 
     def close(self) -> None:
         if self._file.closed:
             return
-        try:
+        with _writing(self._path), self._file:
             if self._writer is not None:
                 self._writer.write_gap(self._owed)
                 self._writer.close()
-            self._file.close()
-        except OSError as error:
-            raise _cannot("write", self._path, error) from error
 
     def _opened(self, packet: bytes) -> OggOpusWriter:
         """The header tells the number of channels, so it is written when the first packet is there."""
@@ -167,8 +159,17 @@ def _create(path: Path) -> BinaryIO:
     try:
         return path.open("wb")
     except OSError as error:
-        raise _cannot("create", path, error) from error
+        raise SinkError(f"cannot create {path}: {_reason(error)}") from error
 
 
-def _cannot(verb: str, path: Path, error: OSError) -> SinkError:
-    return SinkError(f"cannot {verb} {path}: {(error.strerror or str(error)).lower()}")
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the system says into a SinkError."""
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

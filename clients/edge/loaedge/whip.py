@@ -250,6 +250,8 @@ def _unreachable(url: httpx.URL, error: httpx.HTTPError) -> str:
         return f"{where} does not answer"
     if isinstance(error, httpx.TooManyRedirects):
         return f"{where} sends us round in circles"
+    if text == "All connection attempts failed":
+        text = "nobody answers there; is the relay running?"
     return f"cannot reach {where}: {text}"
 
 

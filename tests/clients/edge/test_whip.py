@@ -6,9 +6,13 @@ import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from loacodecs.errors import ConfigurationError
 from loaedge.urls import Token, endpoint
@@ -207,3 +211,55 @@ def test_trust_says_what_is_wrong_with_the_file(tmp_path: Path) -> None:
         Trust(ca_file=str(tmp_path / "bad.pem")).context()
     assert Trust(insecure=True).context().verify_mode == ssl.CERT_NONE
     assert Trust().context().verify_mode == ssl.CERT_REQUIRED
+
+
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS settings with a certificate for 127.0.0.1, and the file that certificate is in."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relay")])
+    now = datetime.now(UTC)
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(alternative, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    path = folder / "relay.pem"
+    path.write_bytes(certificate.public_bytes(encoding))
+    private = serialization.PrivateFormat.PKCS8
+    (folder / "relay.key").write_bytes(key.private_bytes(encoding, private, serialization.NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, folder / "relay.key")
+    return context, path
+
+
+async def test_a_certificate_nobody_vouches_for_needs_to_be_named_or_waived(tmp_path: Path) -> None:
+    context, path = self_signed(tmp_path)
+    async with WhipServer(lambda _: created("v=0"), context) as server:
+
+        async def offer(trust: Trust) -> str:
+            signalling = Signalling(endpoint(f"{server.url}/a", "whip"), None, tls=trust.context())
+            try:
+                return (await signalling.offer("v=0")).location
+            finally:
+                await signalling.close()
+
+        with pytest.raises(SignallingError, match="not trusted: give --cacert FILE, or --insecure"):
+            await offer(Trust())
+        assert server.requests == []
+        assert await offer(Trust(ca_file=str(path))) == f"{server.url}/session/1"
+        assert await offer(Trust(insecure=True)) == f"{server.url}/session/1"
+
+
+async def test_from_https_no_way_leads_back_to_http(tmp_path: Path) -> None:
+    context, path = self_signed(tmp_path)
+    async with WhipServer(lambda _: created("v=0", "http://127.0.0.1/s"), context) as server:
+        trust = Trust(ca_file=str(path)).context()
+        signalling = Signalling(endpoint(f"{server.url}/a", "whip"), Token(SECRET), tls=trust)
+        with pytest.raises(SignallingError, match="not https"):
+            await signalling.offer("v=0")
+        await signalling.close()
