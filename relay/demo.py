@@ -119,12 +119,12 @@ def _chime() -> npt.NDArray[np.float64]:
 
 def _music(seconds: float) -> npt.NDArray[np.float64]:
     melody = [CHIME_HZ[i % 4] / (2 if i % 3 else 1) for i in range(round(seconds / 0.4))]
-    return 0.5 * np.concatenate([_note(hz, 0.4) for hz in melody])
+    return np.concatenate([_note(hz, 0.4) for hz in melody])
 
 
 def _note(hz: float, seconds: float) -> npt.NDArray[np.float64]:
     t = np.arange(round(seconds * RATE)) / RATE
-    return 0.25 * np.sin(2 * np.pi * hz * t) * np.minimum(1, t / 0.01) * np.exp(-3 * t / seconds)
+    return 0.35 * np.sin(2 * np.pi * hz * t) * np.minimum(1, t / 0.01) * np.exp(-3 * t / seconds)
 
 
 def _silence(seconds: float) -> npt.NDArray[np.float64]:

@@ -64,6 +64,7 @@ def channel_state(channel: Channel, now: float) -> ChannelState:
         listeners=channel.group.count,
         level_dbov=channel.level_dbov if on_air else None,
         source=channel.origin,
+        capture_delay_s=channel.capture_delay_s if on_air else None,
     )
 
 

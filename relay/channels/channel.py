@@ -43,6 +43,8 @@ class Channel:
         self.source_since = 0.0
         self.last_packet = -1e9
         self.level_dbov: float | None = None
+        self.capture_delay_s: float | None = None
+        """How old the sound was when it arrived here: what relays before this one, and jitter, have cost."""
         self.packets_in = 0
         self.octets_in = 0
         self.packets_out = 0
@@ -111,7 +113,9 @@ class Channel:
         if now >= self._capture_due:
             self._capture_due = now + CAPTURE_INTERVAL_S
             captured = self.capture.capture(position.timestamp)
-            capture = rtp.ntp_from_unix(captured) if captured is not None else 0
+            if captured is not None:
+                capture = rtp.ntp_from_unix(captured)
+                self.capture_delay_s = arrival - captured
         out = Packet(
             position.sequence,
             position.timestamp,
