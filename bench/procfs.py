@@ -40,6 +40,10 @@ class Machine:
         total = (self.busy - earlier.busy) + (self.idle - earlier.idle) + (self.steal - earlier.steal)
         return (self.idle - earlier.idle) / total if total else 1.0
 
+    def busy_s_since(self, earlier: Machine) -> float:
+        """CPU seconds that all cores worked since `earlier`."""
+        return (self.busy - earlier.busy) / os.sysconf("SC_CLK_TCK")
+
     def steal_share_since(self, earlier: Machine) -> float:
         """Share of all cores that the hypervisor gave to others since `earlier`, 0..1."""
         total = (self.busy - earlier.busy) + (self.idle - earlier.idle) + (self.steal - earlier.steal)

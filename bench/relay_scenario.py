@@ -49,6 +49,7 @@ class _Steady:
     softirq_ns: int = 0
     idle: list[float] = field(default_factory=list)
     steal: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)  # cores used by neither relay nor generator
     threads_ns: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -114,7 +115,7 @@ def _measure_floor(stage: Stage, steady: _Steady, seconds: float) -> None:
 
 def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> None:
     packets = stage.received()
-    machine, generator_ns = procfs.machine(), time.process_time_ns()
+    machine, generator_ns, begin = procfs.machine(), time.process_time_ns(), time.monotonic()
     threads = procfs.thread_cpu_ns(stage.server.pid)
     relay_ns = stage.server.cpu_ns()
     stage.publishers.resume()
@@ -126,6 +127,9 @@ def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> 
         steady.threads_ns[name] += total - threads.get(name, 0)
     steady.idle.append(now.idle_share_since(machine))
     steady.steal.append(now.steal_share_since(machine))
+    elapsed = time.monotonic() - begin
+    own_ns = relay_ns + time.process_time_ns() - generator_ns
+    steady.others.append(max(0.0, now.busy_s_since(machine) - own_ns / 1e9) / elapsed)
     steady.softirq_ns += now.softirq_thread_ns - machine.softirq_thread_ns
     stage.play(ACCOUNTED_S)
     steady.generator_ns += time.process_time_ns() - generator_ns
@@ -184,6 +188,7 @@ def _generator(stage: Stage, steady: _Steady, join: Join) -> Generator:
         floor_lost=floor_sent - stage.floor_received(),
         idle_share=round(mean(steady.idle), 4),
         steal_share=round(mean(steady.steal), 4),
+        others_cores=round(mean(steady.others), 3),
         join_cores=round(join.generator_cores, 2),
     )
 
@@ -231,5 +236,10 @@ def _report(
         sample=Sample(len(sampled), sum(session.opened for session in sampled), wrong),
         join_burst=burst,
         saturated_by=verdict.saturated_by(generator, parameters.frame_ms),
-        problems=[*join.problems, *(burst.problems if burst else ()), *stage.server.last_warnings()],
+        problems=[
+            *join.problems,
+            *(burst.problems if burst else ()),
+            *verdict.disturbed_by(generator),
+            *stage.server.last_warnings(),
+        ],
     )

@@ -62,6 +62,7 @@ class Generator:
     floor_lost: int
     idle_share: float
     steal_share: float
+    others_cores: float
     join_cores: float
 
 

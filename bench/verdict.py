@@ -10,6 +10,8 @@ IDLE_SHARE_MIN = 0.02
 # Latency and jitter are counted from the real time of sending; a later pacer only makes the load less even
 PACER_LAG_SHARE_MAX = 0.5
 TIMER_LAG_MS_MAX = 1000.0
+OTHERS_CORES_MAX = 0.1
+STEAL_SHARE_MAX = 0.01
 
 
 def saturated_by(generator: Generator, frame_ms: int) -> Sequence[str]:
@@ -31,4 +33,16 @@ def saturated_by(generator: Generator, frame_ms: int) -> Sequence[str]:
         reasons.append(f"its session timers were {lag:.0f} ms late at p99")
     if generator.idle_share < IDLE_SHARE_MIN:
         reasons.append(f"all cores were busy ({generator.idle_share:.1%} idle)")
+    return reasons
+
+
+def disturbed_by(generator: Generator) -> Sequence[str]:
+    """What else was going on: it does not make a run invalid, but its latencies are not the relay's alone."""
+    reasons = []
+    if generator.others_cores > OTHERS_CORES_MAX:
+        reasons.append(
+            f"other processes used {generator.others_cores:.2f} cores meanwhile; run on a quiet machine"
+        )
+    if generator.steal_share > STEAL_SHARE_MAX:
+        reasons.append(f"the hypervisor took {generator.steal_share:.1%} of the CPU for others")
     return reasons

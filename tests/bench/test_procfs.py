@@ -11,6 +11,7 @@ import pytest
 
 from bench import procfs
 from bench.errors import BenchError
+from tests.support.waiting import until
 
 
 def test_cpu_time_of_all_threads_is_counted() -> None:
@@ -35,7 +36,7 @@ def test_children_belong_to_the_tree() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         assert child.pid in procfs.process_tree(os.getpid())
-        assert procfs.memory(os.getpid()).rss > procfs.memory(child.pid).rss > 1000
+        until(lambda: procfs.memory(os.getpid()).rss > procfs.memory(child.pid).rss > 1000)
     finally:
         child.communicate(b"\n")
     assert child.pid not in procfs.process_tree(os.getpid())
@@ -51,6 +52,7 @@ def test_shares_are_of_the_time_between_two_looks() -> None:
     later = procfs.Machine(busy=160, idle=930, steal=10, backlog_drops=0, softirq_thread_ns=0)
     assert later.idle_share_since(earlier) == pytest.approx(0.3)
     assert later.steal_share_since(earlier) == pytest.approx(0.1)
+    assert later.busy_s_since(earlier) == pytest.approx(60 / os.sysconf("SC_CLK_TCK"))
     assert earlier.idle_share_since(earlier) == 1.0
 
 

@@ -19,6 +19,7 @@ GENERATOR = Generator(
     floor_lost=0,
     idle_share=0.3,
     steal_share=0.0,
+    others_cores=0.0,
     join_cores=0.8,
 )
 REPORT = Report(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench.report import Generator
-from bench.verdict import saturated_by
+from bench.verdict import disturbed_by, saturated_by
 
 FIT = Generator(
     cpu_us_per_packet=3.0,
@@ -19,6 +19,7 @@ FIT = Generator(
     floor_lost=0,
     idle_share=0.3,
     steal_share=0.0,
+    others_cores=0.0,
     join_cores=0.8,
 )
 
@@ -46,3 +47,12 @@ def test_each_way_to_be_the_bottleneck_is_told(change: dict[str, Any], word: str
 
 def test_a_longer_packet_time_forgives_a_longer_lag() -> None:
     assert not saturated_by(replace(FIT, pacer_lag_ms={"p99": 29.0}), 60)
+
+
+def test_a_busy_machine_is_told_without_making_the_run_invalid() -> None:
+    assert not disturbed_by(FIT)
+    busy = replace(FIT, others_cores=0.5, steal_share=0.05)
+    assert not saturated_by(busy, 20)
+    others, steal = disturbed_by(busy)
+    assert "0.50 cores" in others
+    assert "5.0%" in steal
