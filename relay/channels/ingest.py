@@ -43,6 +43,11 @@ class Ingest:
         """Packets the source sent that never came (RFC 3550 §A.3)."""
         return self.statistics.lost
 
+    @property
+    def waiting(self) -> bool:
+        """Whether packets are missing that the source can still be asked for."""
+        return self._scheduler is not None and self._scheduler.outstanding > 0
+
     def accept(self, packet: rtp.RtpPacket, now: float) -> bool:
         """Whether to forward `packet`: False for duplicates and for what is too late to matter."""
         if packet.ssrc != self.ssrc:

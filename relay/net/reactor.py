@@ -27,7 +27,10 @@ T = TypeVar("T")
 log = logging.getLogger("loa.media")
 
 TICK_S = 0.01
-"""Timers are looked at this often."""
+"""Timers are looked at this often while something is pending."""
+
+IDLE_TICK_S = 0.05
+"""And this often otherwise: each look wakes the processor."""
 
 WORK_BUDGET_S = 0.001
 """Time a turn spends on handshakes, checks, reports and commands before it looks at the sockets again."""
@@ -47,8 +50,8 @@ class Handler(Protocol):
         """Do one small piece of deferred work; False when there is none left."""
         ...
 
-    def on_tick(self, now: float) -> None:
-        """`TICK_S` has passed."""
+    def on_tick(self, now: float) -> bool:
+        """Time has passed; True when something is pending that wants the next look after `TICK_S`."""
         ...
 
 
@@ -69,6 +72,7 @@ class Reactor:
         self._poller = select.epoll()
         self._poller.register(self._wake, select.EPOLLIN)
         self._stopping = False
+        self._due = 0.0
         self._closed_send_errors = 0
         self._thread = threading.Thread(target=self._run, name="loa-media", daemon=True)
 
@@ -89,6 +93,7 @@ class Reactor:
 
     def start(self) -> None:
         """Start the thread."""
+        self._due = self._clock()
         self._thread.start()
 
     def stop(self) -> None:
@@ -133,17 +138,16 @@ class Reactor:
             port.close()
 
     def _run(self) -> None:
-        due = self._clock() + TICK_S
         busy = False
         while not self._stopping:
             try:
-                busy, due = self._turn(busy, due)
+                busy = self._turn(busy)
             except Exception:  # the thread that carries the sound outlives any mistake
                 self.faults += 1
                 log.exception("a turn of the media loop failed")
 
-    def _turn(self, busy: bool, due: float) -> tuple[bool, float]:
-        wait = 0.0 if busy else max(0.0, due - self._clock())
+    def _turn(self, busy: bool) -> bool:
+        wait = 0.0 if busy else max(0.0, self._due - self._clock())
         for fd, _ in self._poller.poll(wait):
             if fd == self._wake:
                 with contextlib.suppress(BlockingIOError):
@@ -151,11 +155,12 @@ class Reactor:
             elif fd in self._ports:
                 self._drain(self._ports[fd])
         now = self._clock()
-        if now >= due:
-            self.lag.observe(now - due)
-            due = max(due + TICK_S, now)
-            self._handler.on_tick(now)
-        return self._work(now + WORK_BUDGET_S), due
+        if now >= self._due:
+            self.lag.observe(now - self._due)
+            self._due = now + IDLE_TICK_S
+            if self._handler.on_tick(now):
+                self._due = now + TICK_S
+        return self._work(now + WORK_BUDGET_S)
 
     def _drain(self, port: UdpPort) -> None:
         for _ in range(BATCHES_A_TURN):

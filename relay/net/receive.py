@@ -67,6 +67,10 @@ class BatchReceiver:
         self._headers["iovlen"] = 1
         self._headers["control"] = self._control.ctypes.data + step * _CONTROL
         self._pointer = self._headers.ctypes.data
+        self._headers["namelen"] = _SOCKADDR
+        self._lengths = self._headers["length"]
+        self._name_lengths = self._headers["namelen"]
+        self._control_lengths = self._headers["controllen"]
         self._data_view = self._data.data.cast("B")
         self._names_view = self._names.data.cast("B")
         self._control_view = self._control.data.cast("B")
@@ -76,21 +80,20 @@ class BatchReceiver:
 
         Yields nothing when none is waiting or the socket reports an error.
         """
-        headers = self._headers
-        headers["namelen"] = _SOCKADDR
-        headers["controllen"] = _CONTROL
+        # The kernel writes over both lengths; every address of a socket is of one length, so that one may stay.
+        self._control_lengths[:] = _CONTROL
         count = _LIBC.recvmmsg(fd, self._pointer, BATCH, _MSG_DONTWAIT, None)
         if count <= 0:
             return
-        lengths = headers["length"][:count].tolist()
-        name_lengths = headers["namelen"][:count].tolist()
-        control_lengths = headers["controllen"][:count].tolist()
+        lengths = self._lengths[:count].tolist()
+        control_lengths = self._control_lengths[:count].tolist()
+        name_length = int(self._name_lengths[0])
         for i in range(count):
             at = i * DATAGRAM
             name = i * _SOCKADDR
             yield (
                 bytes(self._data_view[at : at + lengths[i]]),
-                bytes(self._names_view[name : name + name_lengths[i]]),
+                bytes(self._names_view[name : name + name_length]),
                 self._parse_control(i * _CONTROL, control_lengths[i]),
             )
 

@@ -35,8 +35,8 @@ DEFERRED = 16_384
 SOURCES = 8
 """Addresses one session may own at a time; a phone that roams forever does not grow the table."""
 
-TIMER_TICKS = 100
-"""The timers of connected sessions are looked at once in so many ticks, a part of them at each: consent is a matter of
+TIMER_SCAN_S = 1.0
+"""The timers of connected sessions are looked at once in this time, a part of them at each tick: consent is a matter of
 tens of seconds, and five thousand sessions at once would make the sound wait."""
 
 
@@ -76,10 +76,10 @@ class Hub:
         self._joining: dict[str, Session] = {}
         self._deferred: deque[_Waiting] = deque(maxlen=DEFERRED)
         self._scan: list[Session] = []
+        self._scanned_at = 0.0
         self._addresses: dict[bytes, Address] = {}
 
     # -- sessions
-    # -----------------------------------------------------------------------------------------------
 
     def add(self, session: Session, role: Publisher | Listener) -> None:
         """Take `session` in; it is found by its user fragment, or by its own port if it has one."""
@@ -144,7 +144,6 @@ class Hub:
             self.close(session, reason, now)
 
     # -- reactor.Handler
-    # ----------------------------------------------------------------------------------------
 
     def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
         """Media of a known publisher goes out at once; everything else waits its turn."""
@@ -171,19 +170,21 @@ class Hub:
             self._feed(session, waiting.data, waiting.source, now, waiting.arrival)
         return True
 
-    def on_tick(self, now: float) -> None:
+    def on_tick(self, now: float) -> bool:
         """Timers: handshakes, reports, retransmission requests, consent."""
+        pending = bool(self._joining)
         for session in list(self._joining.values()):
             self._on_session_timer(session, now)
         for publisher in list(self.publishers.values()):
             if publisher.session.connected_at is not None:
                 publisher.on_timer(now)
                 self._on_session_timer(publisher.session, now)
+                pending = pending or publisher.ingest.waiting
         self._reporter.on_tick(self.channels.values(), now, self._wall())
         self._scan_timers(now)
+        return pending
 
     # -- inside
-    # -------------------------------------------------------------------------------------------------
 
     def _find(self, waiting: _Waiting) -> Session | None:
         """Whose datagram it is: by port, by source address, or for checks by user fragment."""
@@ -319,7 +320,9 @@ class Hub:
     def _scan_timers(self, now: float) -> None:
         if not self._scan:
             self._scan = list(self.sessions.values())
-        for _ in range(min(len(self._scan), 1 + len(self.sessions) // TIMER_TICKS)):
+        share = min(1.0, (now - self._scanned_at) / TIMER_SCAN_S)
+        self._scanned_at = now
+        for _ in range(min(len(self._scan), 1 + int(len(self.sessions) * share))):
             session = self._scan.pop()
             if not session.closed:
                 self._on_session_timer(session, now)

@@ -110,7 +110,9 @@ def test_a_sealed_packet_is_the_twins_byte_for_byte(
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_roll_over_counter_goes_on_where_the_sequence_wraps(few: Receivers, profile: srtp.Profile) -> None:
+def test_the_roll_over_counter_goes_on_where_the_sequence_wraps(
+    few: Receivers, profile: srtp.Profile
+) -> None:
     keys = keys_of(profile)
     fields = {"ssrc": 5, "payload_type": 111, "sequence_offset": -7, "timestamp_offset": 0}
     index = few.table.add(few.row(0, keys, **fields))

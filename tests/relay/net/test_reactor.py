@@ -42,8 +42,9 @@ class Recorder:
         self.pending.pop(0)()
         return True
 
-    def on_tick(self, now: float) -> None:
+    def on_tick(self, now: float) -> bool:
         self.note("tick")
+        return False
 
 
 class Loop:
