@@ -241,6 +241,8 @@ class Hub:
         if publisher.preempts:
             self._preempt(publisher, now)
         packet = publisher.on_rtp(data, now, arrival or self._wall())
+        if publisher.ingest.waiting:
+            publisher.on_timer(now)
         if packet is None:
             return
         group = session.channel.group
