@@ -41,8 +41,8 @@ log = logging.getLogger("loa.app")
 DRAIN_S = 1.0
 """Between BYE and the end of HTTP: long enough for clients to come back, be told 503, and go elsewhere."""
 
-SWITCH_INTERVAL_S = 0.0005
-"""How long the HTTP thread may keep the GIL from the media thread; Python's default is ten times that."""
+SWITCH_INTERVAL_S = 0.0001
+"""How long the HTTP thread may keep the GIL from the media thread; Python's default is fifty times that."""
 
 
 COLLECT_INTERVAL_S = 20.0
@@ -88,6 +88,7 @@ def serve(config: Config, demo: bool = False) -> None:
     """Run the relay until SIGTERM or SIGINT; raises LoaError when it cannot start."""
     logs.set_up(config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    run_ahead(config.media.nice)
     raise_file_limit()
     if demo:
         config = Demo.configure(config)
@@ -106,6 +107,21 @@ def serve(config: Config, demo: bool = False) -> None:
     finally:
         relay.reactor.stop()
         relay.engine.close()
+
+
+def run_ahead(nice: int) -> None:
+    """Ask the scheduler to prefer this process, as sound servers do; without the right to ask, go on as everybody.
+
+    The whole process, not the media thread alone: a preempted HTTP thread may hold the GIL.
+    """
+    if not nice:
+        return
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    except PermissionError:
+        log.info(
+            "no right to run at nice %d (CAP_SYS_NICE); busy neighbours may make the sound less even", nice
+        )
 
 
 def settle_garbage() -> None:

@@ -104,6 +104,7 @@ class MediaConfig(_Model):
     consent_timeout: Annotated[Duration, Field(ge=5, le=300)] = 30.0
     media_timeout: Annotated[Duration, Field(ge=0.2, le=60)] = 2.0
     history: Annotated[int, Field(ge=16, le=8192)] = 256
+    nice: Annotated[int, Field(ge=-20, le=19)] = -10
     receive_buffer: Annotated[int, Field(ge=65_536, le=1 << 30)] = 4 << 20
     send_buffer: Annotated[int, Field(ge=65_536, le=1 << 30)] = 4 << 20
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 
 from loacodecs.errors import ConfigurationError
 from relay.net import receive, sockaddr
+
+
+log = logging.getLogger("loa.net")
+
+# From asm-generic/socket.h; they need CAP_NET_ADMIN.
+_SO_SNDBUFFORCE = 32
+_SO_RCVBUFFORCE = 33
 
 
 class UdpPort:
@@ -89,14 +97,30 @@ def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int, du
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual and host == "::" else 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        _set_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_buffer)
+        _set_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF, send_buffer)
         receive.prepare(sock)
         sock.bind((host, port))
     except OSError as error:
         sock.close()
         raise ConfigurationError(_bind_failure(host, port, error)) from error
     return UdpPort(sock)
+
+
+def _set_buffer(sock: socket.socket, force: int, ordinary: int, size: int) -> None:
+    """Ask for a buffer of `size` octets, past the kernel's limit where we may; say so when it stays smaller."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, ordinary, size)
+    got = sock.getsockopt(socket.SOL_SOCKET, ordinary) // 2  # the kernel doubles it for its own bookkeeping
+    if got < size:
+        name = "rmem_max" if ordinary == socket.SO_RCVBUF else "wmem_max"
+        log.warning(
+            "the kernel gives a socket buffer of %d octets instead of %d; "
+            "raise net.core.%s, or packets to many listeners will be dropped",
+            got, size, name,
+        )  # fmt: skip
 
 
 def _bind_failure(host: str, port: int, error: OSError) -> str:

@@ -1,6 +1,6 @@
 """Datagrams in batches, with the time the kernel received each.
 
-One `recvmmsg` brings up to `BATCH` datagrams over one crossing into the kernel and one release of the GIL.
+One `recvmmsg` brings up to `BATCH` datagrams over one crossing into the kernel.
 Times come from SO_TIMESTAMPNS, so a busy loop does not blur the arrival times that capture clocks and jitter
 are made from.
 """
@@ -28,7 +28,8 @@ _CMSG = struct.Struct("=Qii")
 _TIMESPEC = struct.Struct("=qq")
 _COUNT = struct.Struct("=I")
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the GIL: the call never waits, and giving the GIL away would mean queueing for it again.
+_LIBC = ctypes.PyDLL(None)
 _LIBC.recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
 _LIBC.recvmmsg.restype = ctypes.c_int
 
