@@ -121,6 +121,8 @@ def test_a_session_that_the_relay_ends_is_opened_anew(open_page: OpenPage, serve
     expect_state(page, "sounding")
     expect_tone(page, 440)
     assert len(server.calls("listen")) == 2
+    # It heard the goodbye, else it would have found out by itself and asked for the old session's end.
+    assert server.calls("close") == []
 
 
 def test_late_candidates_follow_by_patch(open_page: OpenPage, server: FakeServer) -> None:
@@ -319,6 +321,15 @@ def test_a_publisher_comes_back_by_itself(open_page: OpenPage, server: FakeServe
     expect_state(page, "reconnecting")
     expect_state(page, "on-air")
     assert_server_hears(server, 440)
+
+
+def test_a_machine_that_slept_does_not_go_on_air_by_itself(open_page: OpenPage, server: FakeServer) -> None:
+    page = go_on_air(open_page, server)
+    page.evaluate("() => { const real = Date.now; Date.now = () => real.call(Date) + 3600e3; }")
+    expect_state(page, "given-up")
+    server.wait(lambda core: not core.sessions, "the session was not ended")
+    page.get_by_role("button", name="Bắt đầu phát").click()
+    expect_state(page, "on-air")
 
 
 def test_without_https_there_is_no_microphone_but_files_work(

@@ -76,7 +76,8 @@ export function decide(failure, { action, attempt, token, nowS, random }) {
   if (status === 403) return refused("forbidden");
   if (status === 404) {
     const wait = retryAfterS ?? UNKNOWN_CHANNEL_RETRY_S * (0.75 + 0.5 * random());
-    return { kind: "refused", reason: "unknown-channel", retryAfterS: wait };
+    // A loudspeaker should come alive by itself; a microphone must not.
+    return { kind: "refused", reason: "unknown-channel", retryAfterS: action === "listen" ? wait : null };
   }
   if (status === 409 && action === "publish") return { kind: "busy" };
   // Conflict for a listener, too early, too many, and everything the server blames on itself pass with time.

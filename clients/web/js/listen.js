@@ -157,7 +157,7 @@ class ListenPage {
   state() {
     const { phase } = this.phase;
     if (phase === "connected") return this.blocked() ? "blocked" : this.hearing;
-    return phase === "busy" ? "refused" : phase;
+    return phase === "busy" || phase === "given-up" ? "refused" : phase;
   }
 
   render() {

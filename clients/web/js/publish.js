@@ -21,7 +21,7 @@ import { WhipClient } from "./whip.js";
 /**
  * @typedef {(
  *   | "idle" | "testing" | "connecting" | "starting" | "on-air" | "silent" | "muted" | "paused" | "lossy"
- *   | "unconfirmed" | "stuck" | "reconnecting" | "busy" | "refused"
+ *   | "unconfirmed" | "stuck" | "reconnecting" | "busy" | "refused" | "given-up"
  * )} State
  */
 
@@ -29,6 +29,13 @@ const LOOK_MS = 250;
 const FIGURES_MS = 1000;
 /** What a file's last moment needs to leave the encoder. */
 const TAIL_S = 0.5;
+/**
+ * A microphone that was cut off for so long stays off: a laptop opened again in the evening must not go on air by
+ * itself with whatever is said around it.
+ */
+const PATIENCE_S = 600;
+/** No look for so long means that the machine slept. */
+const SLEPT_S = 120;
 
 class PublishPage {
   constructor() {
@@ -62,6 +69,7 @@ class PublishPage {
       unixNow: () => Date.now() / 1000,
       random: Math.random,
       sleep,
+      patienceS: PATIENCE_S,
     });
     /** @type {Phase} */
     this.phase = { phase: "idle" };
@@ -77,6 +85,7 @@ class PublishPage {
     /** When the user went on air, whatever became of the sessions since. @type {number | null} */
     this.onAirSince = null;
     this.title = this.place.channel;
+    this.lookedAt = Date.now() / 1000;
   }
 
   begin() {
@@ -130,6 +139,10 @@ class PublishPage {
 
   stop() {
     this.supervisor.stop();
+    this.release();
+  }
+
+  release() {
     this.source.release();
     this.onAirSince = null;
   }
@@ -209,11 +222,15 @@ class PublishPage {
       this.busyDialog.returnValue = "";
       this.busyDialog.showModal();
     }
+    if (phase.phase === "given-up") this.release();
     this.wakeLock.keep(["connecting", "connected", "reconnecting"].includes(phase.phase));
     this.render();
   }
 
   look() {
+    const slept = Date.now() / 1000 - this.lookedAt > SLEPT_S;
+    this.lookedAt = Date.now() / 1000;
+    if (slept && this.supervisor.running) this.supervisor.giveUp();
     const { rms, peak } = this.meter.takeLoudest();
     if (this.phase.phase === "connected") {
       const { packets, report, fractionLost } = this.figures ?? { packets: 0, report: 0, fractionLost: 0 };
@@ -237,7 +254,7 @@ class PublishPage {
 
   /** @returns {boolean} whether the big button starts; a refusal has ended what it began */
   idle() {
-    return this.phase.phase === "idle" || this.phase.phase === "refused";
+    return ["idle", "refused", "given-up"].includes(this.phase.phase);
   }
 
   /** @returns {State} */

@@ -24,6 +24,7 @@ import { decide, SessionError } from "./failure.js";
  *   | { phase: "reconnecting", retryAtS: number, failure: Failure }
  *   | { phase: "refused", reason: Refusal, failure: Failure }
  *   | { phase: "busy" }
+ *   | { phase: "given-up" }
  * )} Phase
  */
 
@@ -36,6 +37,7 @@ import { decide, SessionError } from "./failure.js";
  * @property {() => number} now monotonic seconds
  * @property {() => number} unixNow
  * @property {() => number} random
+ * @property {number} [patienceS] after so long without a session the run ends; without it, never
  * @property {(seconds: number, signal: AbortSignal) => Promise<void>} sleep resolves early when aborted
  */
 
@@ -83,6 +85,12 @@ export class Supervisor {
     this.run = null;
   }
 
+  /** Ends the session like stop(), and says that nobody should rely on it. */
+  giveUp() {
+    this.#end();
+    this.surroundings.report({ phase: "given-up" });
+  }
+
   /** Does not wait any longer: the network came back, or someone pressed the button. */
   hurry() {
     this.pause?.abort();
@@ -93,9 +101,11 @@ export class Supervisor {
    * @param {boolean} replace
    */
   async #keep(signal, replace) {
-    const { report, now } = this.surroundings;
+    const { report, now, unixNow, patienceS = Number.POSITIVE_INFINITY } = this.surroundings;
     let attempt = 0;
     let takeOver = replace;
+    /** @type {number | null} */
+    let downSince = null;
     while (!signal.aborted) {
       report({ phase: "connecting", attempt });
       const { failure, lasted } = await this.#session(signal, takeOver);
@@ -103,12 +113,19 @@ export class Supervisor {
       // A page takes over once, on its user's word; whoever takes over from it is not fought.
       if (lasted !== null) takeOver = false;
       if (lasted !== null && lasted > LASTED_S) attempt = 0;
+      if (lasted !== null) downSince = null;
+      downSince ??= unixNow();
       const wait = this.#decide(failure, attempt);
       attempt += 1;
       if (wait === null) return;
       if (wait.visible) report({ phase: "reconnecting", retryAtS: now() + wait.seconds, failure });
       this.pause = new AbortController();
       await this.surroundings.sleep(wait.seconds, this.pause.signal);
+      // By the wall clock, which goes on while the machine sleeps.
+      if (!signal.aborted && unixNow() - downSince > patienceS) {
+        report({ phase: "given-up" });
+        return;
+      }
     }
   }
 

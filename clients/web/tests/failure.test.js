@@ -34,9 +34,11 @@ test("a missing, an expired and a wrong token are told apart", () => {
   assert.deepEqual(decide(http(403), LISTENER), { kind: "refused", reason: "forbidden", retryAfterS: null });
 });
 
-test("an unknown channel is refused, yet asked for again about every minute", () => {
+test("an unknown channel is refused; a listener asks again about every minute, a microphone never", () => {
   const decision = decide(http(404), LISTENER);
   assert.deepEqual(decision, { kind: "refused", reason: "unknown-channel", retryAfterS: 75 });
+  const microphone = decide(http(404), PUBLISHER);
+  assert.deepEqual(microphone, { kind: "refused", reason: "unknown-channel", retryAfterS: null });
 });
 
 test("busy is a question for a publisher and a wait for a listener", () => {

@@ -10,11 +10,12 @@ import { sleep, Supervisor } from "../js/supervisor.js";
  * A world in which connections and waits end when the test says so.
  *
  * @param {"publish" | "listen"} action
+ * @param {number} [patienceS]
  */
-function world(action) {
+function world(action, patienceS) {
   /** @type {any} */
   const made = {
-    clock: 0, phases: [], replaced: [], waits: [], closed: 0,
+    clock: 0, unix: 0, phases: [], replaced: [], waits: [], closed: 0,
     /** @type {Array<(outcome: Failure | null) => void>} */ connecting: [],
     /** @type {(failure: Failure) => void} */ end: () => {},
     /** @type {() => void} */ wake: () => {},
@@ -35,7 +36,8 @@ function world(action) {
     report: (phase) => made.phases.push(phase.phase === "refused" ? `refused:${phase.reason}` : phase.phase),
     token: () => null,
     now: () => made.clock,
-    unixNow: () => 0,
+    ...(patienceS === undefined ? {} : { patienceS }),
+    unixNow: () => made.unix,
     random: () => 1,
     sleep: (seconds, signal) => new Promise((resolve) => {
       made.waits.push(seconds);
@@ -155,6 +157,49 @@ test("a busy channel ends the run; the answer to the question takes over until i
   made.connecting[3]({ kind: "http", status: 409, detail: "", retryAfterS: null });
   await settle();
   assert.equal(made.phases.at(-1), "busy");
+});
+
+test("a publisher who was away for too long stays away; the time counts from the loss of the last session", async () => {
+  const made = world("publish", 600);
+  made.supervisor.start();
+  made.connecting[0](null);
+  await settle();
+  made.unix = 5000;
+  made.end({ kind: "lost" });
+  await settle();
+  made.unix = 5600;
+  made.wake();
+  await settle();
+  assert.equal(made.connecting.length, 2);
+  made.connecting[1]({ kind: "network" });
+  await settle();
+  made.unix = 5601;
+  made.wake();
+  await settle();
+  assert.equal(made.phases.at(-1), "given-up");
+  assert.equal(made.supervisor.running, false);
+  assert.equal(made.connecting.length, 2);
+});
+
+test("a listener never gives up", async () => {
+  const made = world("listen");
+  made.supervisor.start();
+  made.connecting[0]({ kind: "network" });
+  await settle();
+  made.unix = 1e7;
+  made.wake();
+  await settle();
+  assert.equal(made.connecting.length, 2);
+});
+
+test("giving up closes the session", async () => {
+  const made = world("publish");
+  made.supervisor.start();
+  made.connecting[0](null);
+  await settle();
+  made.supervisor.giveUp();
+  await settle();
+  assert.deepEqual([made.closed, made.phases.at(-1), made.supervisor.running], [1, "given-up", false]);
 });
 
 test("a fault of the page itself is tried again too", async () => {
