@@ -9,7 +9,6 @@ import socket
 from loacodecs.errors import ConfigurationError
 from relay.net import receive, sockaddr
 
-
 log = logging.getLogger("loa.net")
 
 # From asm-generic/socket.h; they need CAP_NET_ADMIN.
