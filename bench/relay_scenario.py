@@ -34,6 +34,8 @@ SAMPLED_STREAMS = 8
 FLOOR_S = 0.8
 SEGMENT_S = 10.0
 SETTLE_S = 1.0
+# A window's edge is set so far ahead that pacer and receivers both know it when they meet a packet near it
+WINDOW_NOTICE_NS = 50_000_000
 STEADY, BURST = 0, 1
 PLAYING, NEWCOMERS = 0, 1
 
@@ -140,9 +142,10 @@ def _join_burst(stage: Stage) -> JoinBurst:
     """Newcomers all at once, while the others play and are watched."""
     stage.publishers.resume()
     stage.play(SETTLE_S)
-    stage.log.open_window(BURST, time.time_ns(), NEVER)
+    stage.log.open_window(BURST, time.time_ns() + WINDOW_NOTICE_NS, NEVER)
     join = stage.join(stage.newcomer_rows, NEWCOMERS, 0)
-    stage.log.close_window(BURST, time.time_ns())
+    stage.log.close_window(BURST, time.time_ns() + WINDOW_NOTICE_NS)
+    stage.play(2 * WINDOW_NOTICE_NS / 1e9)
     stage.fall_silent()
     stage.play(ACCOUNTED_S)
     expected, got = _accounts(stage, BURST)

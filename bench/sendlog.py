@@ -54,12 +54,12 @@ class SendLog(NamedTuple):
         )
 
     def open_window(self, window: int, begin_ns: int, end_ns: int) -> None:
-        """Measure the packets sent in [begin, end); to be called before `begin`."""
+        """Measure the packets sent in [begin, end); to be called before `begin`, or while nobody sends."""
         self.windows[window, 1] = end_ns
         self.windows[window, 0] = begin_ns
 
     def close_window(self, window: int, end_ns: int) -> None:
-        """Bring forward the end of an open window; to be called before `end`."""
+        """Bring forward the end of an open window; to be called before `end`, or while nobody sends."""
         self.windows[window, 1] = end_ns
 
 
