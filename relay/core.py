@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from loacodecs import rtp, sdp
+from loacodecs.credentials import IceCredentials, generate_credentials
 from loacodecs.dtls import Certificate
 from loacodecs.peer import Peer
 from relay.channels.channel import Channel
@@ -37,7 +38,7 @@ from relay.ports import ChannelState, RelayStats, SessionCreated, SessionKind, T
 from relay.sessions.hub import Hub
 from relay.sessions.listener import Listener
 from relay.sessions.publisher import Publisher
-from relay.sessions.session import Credentials, Session
+from relay.sessions.session import Session
 from relay.statistics import channel_state, snapshot
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class Core:
         """Answer a WHIP offer; raises RelayError, SdpError, NegotiationError."""
         self._check_open()
         description = sdp.parse_offer(offer)
-        credentials = Credentials.new()
+        credentials = generate_credentials(os.urandom)
         answering = self._answering(credentials, local_address)
         answer = answering(description, direction="recvonly", extensions=(rtp.AUDIO_LEVEL_URI,))
         open_session = partial(self._open_publisher, channel, description, credentials, subject, replace)
@@ -123,7 +124,7 @@ class Core:
         """Answer a WHEP offer; raises RelayError, SdpError, NegotiationError."""
         self._check_open()
         description = sdp.parse_offer(offer)
-        credentials = Credentials.new()
+        credentials = generate_credentials(os.urandom)
         ssrc = secrets.randbits(32)
         answering = self._answering(credentials, local_address)
         extensions = (rtp.ABS_CAPTURE_TIME_URI,)
@@ -176,7 +177,7 @@ class Core:
     # In the media thread
 
     def _open_publisher(
-        self, name: str, offer: sdp.AudioDescription, credentials: Credentials, subject: str, replace: bool
+        self, name: str, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str, replace: bool
     ) -> Session:
         now = self._clock()
         channel = self._channel(name, make=True)
@@ -198,7 +199,7 @@ class Core:
         return session
 
     def _open_listener(
-        self, name: str, offer: sdp.AudioDescription, credentials: Credentials, subject: str, ssrc: int
+        self, name: str, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str, ssrc: int
     ) -> Session:
         channel = self._channel(name)
         if len(self.hub.listeners) >= self.config.media.listeners_max:
@@ -214,10 +215,10 @@ class Core:
 
     def _session(
         self, kind: SessionKind, channel: Channel, offer: sdp.AudioDescription,
-        credentials: Credentials, subject: str, now: float,
+        credentials: IceCredentials, subject: str, now: float,
     ) -> Session:  # fmt: skip
         peer = Peer.server(
-            certificate=self.certificate, ufrag=credentials.ufrag, pwd=credentials.password, offer=offer,
+            certificate=self.certificate, ufrag=credentials.ufrag, pwd=credentials.pwd, offer=offer,
             random=os.urandom,
             now=now,
             consent_timeout=self.config.media.consent_timeout,
@@ -238,16 +239,14 @@ class Core:
             return TrickleResult(session.etag)
         if not fragment.ufrag or not fragment.pwd:
             raise Unprocessable("an ICE restart needs a=ice-ufrag and a=ice-pwd")
-        session.credentials = Credentials.new()
+        session.credentials = generate_credentials(os.urandom)
         session.remote_ufrag = fragment.ufrag
         session.etag = secrets.token_urlsafe(9)
-        session.peer.restart(
-            session.credentials.ufrag, session.credentials.password, fragment.ufrag, fragment.pwd
-        )
+        session.peer.restart(session.credentials.ufrag, session.credentials.pwd, fragment.ufrag, fragment.pwd)
         self.hub.rename(session)
         answer = sdp.make_fragment(
             ufrag=session.credentials.ufrag,
-            pwd=session.credentials.password,
+            pwd=session.credentials.pwd,
             candidates=self._addresses.candidates(None),
             mid=session.offer.mid if session.offer else "0",
         )
@@ -275,12 +274,12 @@ class Core:
         if self._draining:
             raise Unavailable("the relay is shutting down", RETRY_AFTER_S)
 
-    def _answering(self, credentials: Credentials, asked_at: str | None) -> Callable[..., str]:
+    def _answering(self, credentials: IceCredentials, asked_at: str | None) -> Callable[..., str]:
         """`sdp.make_answer` with this side's transport filled in."""
         return partial(
             sdp.make_answer,
             ice_ufrag=credentials.ufrag,
-            ice_pwd=credentials.password,
+            ice_pwd=credentials.pwd,
             fingerprint=self.certificate.fingerprint,
             candidates=self._addresses.candidates(asked_at),
             session_id=secrets.randbits(62),

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from . import demux
 from .address import Address
 from .candidate import Candidate
+from .credentials import IceCredentials, generate_credentials
 from .description import AudioDescription, answer_setup
 from .dtls import Certificate, DtlsSession
 from .events import Closed, Connected, Event, RemoteChanged, Rtcp, Rtp, Transmit
@@ -51,23 +51,6 @@ CONSENT_TIMEOUT = 30.0
 SETUP_TIMEOUT = 30.0
 
 _REASONS = {"authentication": "srtp_authentication", "replay": "srtp_replay"}
-_ICE_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-
-class IceCredentials(NamedTuple):
-    """A user name fragment and its password."""
-
-    ufrag: str
-    pwd: str
-
-    def __repr__(self) -> str:
-        return f"IceCredentials(ufrag={self.ufrag!r})"
-
-
-def generate_credentials(random: Callable[[int], bytes]) -> IceCredentials:
-    """Make an ice-ufrag of 48 bits and an ice-pwd of 144 bits (RFC 8445 §5.3 asks for 24 and 128)."""
-    text = "".join(_ICE_CHARACTERS[byte & 63] for byte in random(32))
-    return IceCredentials(text[:8], text[8:])
 
 
 class Peer:

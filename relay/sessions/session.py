@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from loacodecs.address import Address
+from loacodecs.credentials import IceCredentials
 from loacodecs.peer import Peer
 from loacodecs.sdp import AudioDescription
 from relay.channels.channel import Channel
@@ -32,27 +32,11 @@ class Port(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """ICE credentials of this side (RFC 8445 §5.3), made by the shell's random source."""
-
-    ufrag: str
-    password: str
-
-    @classmethod
-    def new(cls) -> Credentials:
-        """96 bits of user fragment, 192 bits of password: both beyond guessing."""
-        return cls(_ice_text(12), _ice_text(24))
-
-    def __repr__(self) -> str:
-        return f"Credentials(ufrag={self.ufrag!r})"
-
-
 class Session:
     """One peer on one channel. `id` is unguessable and names the session's HTTP resource."""
 
     def __init__(
-        self, kind: Kind, channel: Channel, peer: Peer, credentials: Credentials, now: float,
+        self, kind: Kind, channel: Channel, peer: Peer, credentials: IceCredentials, now: float,
         *, subject: str = "", offer: AudioDescription | None = None,
     ) -> None:  # fmt: skip
         self.id = secrets.token_urlsafe(24)
@@ -78,8 +62,3 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<{self.kind} session {self.number} on {self.channel.name}>"
-
-
-def _ice_text(size: int) -> str:
-    """`size` random octets in the ICE alphabet (RFC 8839 §5.4: letters, digits, + and /)."""
-    return secrets.token_urlsafe(size).replace("-", "+").replace("_", "/")

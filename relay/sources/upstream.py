@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import httpx
 
 from loacodecs import rtp, sdp
+from loacodecs.credentials import IceCredentials, generate_credentials
 from loacodecs.errors import ConfigurationError, LoaError, TransportError
 from loacodecs.peer import Peer
 from relay.channels.channel import Channel
@@ -26,7 +27,7 @@ from relay.channels.ingest import Ingest
 from relay.core import Core
 from relay.net.port import open_port
 from relay.sessions.publisher import Publisher
-from relay.sessions.session import Credentials, Session
+from relay.sessions.session import Session
 
 log = logging.getLogger("loa.upstream")
 
@@ -95,9 +96,9 @@ class Upstream:
 
     async def _pull(self, client: httpx.AsyncClient) -> str:
         """One session from offer to end; returns why it ended."""
-        credentials = Credentials.new()
+        credentials = generate_credentials(os.urandom)
         offer = sdp.make_offer(
-            direction="recvonly", ice_ufrag=credentials.ufrag, ice_pwd=credentials.password,
+            direction="recvonly", ice_ufrag=credentials.ufrag, ice_pwd=credentials.pwd,
             fingerprint=self._core.certificate.fingerprint, extensions=(rtp.ABS_CAPTURE_TIME_URI, rtp.AUDIO_LEVEL_URI),
             session_id=secrets.randbits(62),
         )  # fmt: skip
@@ -119,7 +120,7 @@ class Upstream:
             await self._end(client, session, resource, headers)
 
     def _open(
-        self, answer: sdp.AudioDescription, credentials: Credentials, on_closed: Callable[[str], None]
+        self, answer: sdp.AudioDescription, credentials: IceCredentials, on_closed: Callable[[str], None]
     ) -> Session:
         """In the media thread: the session with its own port."""
         now = self._clock()
@@ -127,7 +128,7 @@ class Upstream:
         peer = Peer.client(
             certificate=self._core.certificate,
             ufrag=credentials.ufrag,
-            pwd=credentials.password,
+            pwd=credentials.pwd,
             random=os.urandom,
             consent_timeout=CONSENT_TIMEOUT_S,
         )
