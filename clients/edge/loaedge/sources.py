@@ -131,7 +131,6 @@ def _decode(container: av.container.InputContainer, path: str) -> Iterator[Sampl
         if now != shape:  # chained streams may change in the middle
             yield from _resampled(resampler, None)
             resampler, shape = _resampler(), now
-        frame.pts = None  # holes and jumps of the file's own clock must not become silence or errors
         yield from _resampled(resampler, frame)
     yield from _resampled(resampler, None)
 

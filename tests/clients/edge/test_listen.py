@@ -167,6 +167,7 @@ async def test_an_ogg_file_holds_the_packets_as_they_came(tmp_path: Path) -> Non
         packets = [packet for _, packet in OggOpusReader(file)]
     assert sum(len(packet) > 2 for packet in packets) == 144
     assert sum(packet_samples(packet) for packet in packets) == 150 * FRAME
+    assert [index for index, packet in enumerate(packets) if len(packet) <= 2] == list(range(5, 150, 25))
     with av.open(str(path)) as container:
         pcm = np.concatenate([f.to_ndarray().reshape(-1) for f in container.decode(audio=0)])
     assert dominant_frequency(pcm[9600:]) == pytest.approx(440, abs=1)
