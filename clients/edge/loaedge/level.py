@@ -18,7 +18,7 @@ FLOOR_DBFS = -96.0
 SILENCE_DBFS = -60.0
 """Below this a window counts as silent: under the noise of any microphone that is open."""
 
-_CELLS = 24
+_CELLS = 16
 
 
 @dataclass(frozen=True)
