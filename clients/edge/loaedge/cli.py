@@ -182,7 +182,8 @@ def listen(
 ) -> int:
     """Listen to the channel at URL, its page or its WHEP endpoint: https://relay/channel.
 
-    Exit code 0 means that sound was heard; 1 that there was none, or that the connection broke.
+    Exit code 0 means that sound was heard; 1 that there was none, that it stopped before the end of
+    --duration, or that the connection broke.
     """
     from .listen import ListenSettings, run
     from .whip import Trust
