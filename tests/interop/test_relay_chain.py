@@ -71,9 +71,9 @@ async def test_a_pulled_channel_cannot_be_published_to(tmp_path: Path) -> None:
     channels = {"tinh": ['source = "whep+http://127.0.0.1:9/tinh"']}
     with RelayProcess(tmp_path, channels) as relay:
         headers = {"Authorization": f"Bearer {relay.token('publish')}", "Content-Type": "application/sdp"}
-        offer = (Path(__file__).parent.parent / "codecs" / "offers").glob("*.sdp")
+        offer = Path(__file__).parent.parent / "codecs" / "offers" / "chromium_publish.sdp"
         async with httpx.AsyncClient() as client:
-            body = next(iter(sorted(offer))).read_text()
+            body = offer.read_text()
             response = await client.post(f"{relay.base}/tinh/whip", content=body, headers=headers)
         assert response.status_code == 409
         assert "pulled" in response.text
