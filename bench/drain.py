@@ -57,7 +57,7 @@ class Mode(IntEnum):
 _COUNT, _JOIN, _MEASURE, _SAMPLE = (int(mode) for mode in Mode)
 
 # Cells of `control`
-STOP, ACTIVE, TICK_NS, DRAIN_TICKS, SAMPLES_PER_PACKET, WAKE, UNMAPPED, RING_FULL, LATE_TICK_NS = range(9)
+STOP, ACTIVE, TICK_NS, DRAIN_TICKS, SAMPLES_PER_PACKET, WAKE, UNMAPPED, RING_FULL, SWEEPS = range(9)
 CONTROL_CELLS = 9
 
 
@@ -332,7 +332,10 @@ def run(table: Table, log: SendLog, found: Distributions, ring: Ring, inbox: Inb
             if table.mode[row] == _JOIN:
                 urgent += _visit(table, log, found, ring, inbox, control, row)
         for _ in range((active + control[DRAIN_TICKS] - 1) // control[DRAIN_TICKS]):
-            cursor = cursor + 1 if cursor + 1 < active else 0
+            cursor += 1
+            if cursor >= active:
+                cursor = 0
+                control[SWEEPS] += 1
             if table.mode[cursor] != _JOIN:
                 waiting += _visit(table, log, found, ring, inbox, control, cursor)
         ticks += 1
@@ -341,8 +344,5 @@ def run(table: Table, log: SendLog, found: Distributions, ring: Ring, inbox: Inb
             waiting = 0
             ticks = 0
         next_tick += control[TICK_NS]
-        now = clock(CLOCK_MONOTONIC, scratch)
-        if now > next_tick:
-            control[LATE_TICK_NS] = max(control[LATE_TICK_NS], now - next_tick)
-            next_tick = now
+        next_tick = max(next_tick, clock(CLOCK_MONOTONIC, scratch))
         sleep_until(next_tick, scratch)

@@ -38,12 +38,12 @@ from bench.drain import (
     COHORTS,
     CONTROL_CELLS,
     DRAIN_TICKS,
-    LATE_TICK_NS,
     RING_FULL,
     RING_SLOTS,
     SAMPLES_PER_PACKET,
     SLOT_BYTES,
     STOP,
+    SWEEPS,
     TICK_NS,
     UNMAPPED,
     WAKE,
@@ -200,9 +200,9 @@ class Receivers:
         return int(self._control[UNMAPPED])
 
     @property
-    def latest_tick_s(self) -> float:
-        """By how much the worst tick of the loop was late."""
-        return float(self._control[LATE_TICK_NS]) / 1e9
+    def sweeps(self) -> int:
+        """How often the loop has been around all sockets; all that arrived two sweeps ago is accounted."""
+        return int(self._control[SWEEPS])
 
     def _drain(self) -> None:
         # The receivers of a real relay run on other machines: let the relay have the core first. Arrival

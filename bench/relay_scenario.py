@@ -28,7 +28,7 @@ from bench.floor import FloorRun
 from bench.histogram import Counts, milliseconds
 from bench.report import Generator, JoinBurst, Percentiles, Report, Sample, Segment
 from bench.sendlog import NEVER
-from bench.stage import ACCOUNTED_S, Join, Parameters, Say, Stage
+from bench.stage import Join, Parameters, Say, Stage
 
 SAMPLED_STREAMS = 8
 FLOOR_S = 0.8
@@ -105,7 +105,7 @@ def _play_steadily(stage: Stage) -> _Steady:
         _play_segment(stage, steady, duration / count, f"playing, part {index + 1} of {count}")
         _measure_floor(stage, steady, floor_s)
     stage.log.close_window(STEADY, time.time_ns())
-    stage.play(ACCOUNTED_S)
+    stage.account()
     return steady
 
 
@@ -133,7 +133,7 @@ def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> 
     own_ns = relay_ns + time.process_time_ns() - generator_ns
     steady.others.append(max(0.0, now.busy_s_since(machine) - own_ns / 1e9) / elapsed)
     steady.softirq_ns += now.softirq_thread_ns - machine.softirq_thread_ns
-    stage.play(ACCOUNTED_S)
+    stage.account()
     steady.generator_ns += time.process_time_ns() - generator_ns
     steady.pieces.append((stage.received() - packets, relay_ns))
 
@@ -147,7 +147,7 @@ def _join_burst(stage: Stage) -> JoinBurst:
     stage.log.close_window(BURST, time.time_ns() + WINDOW_NOTICE_NS)
     stage.play(2 * WINDOW_NOTICE_NS / 1e9)
     stage.fall_silent()
-    stage.play(ACCOUNTED_S)
+    stage.account()
     expected, got = _accounts(stage, BURST)
     found = stage.receivers.found
     return JoinBurst(

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.floor import Floor, FloorRun
 from bench.histogram import BINS, Counts, bin_of
 from bench.publisher import SAMPLE_RATE, Publishers, phases
-from bench.receivers import DRAIN_PERIOD_S, Receivers
+from bench.receivers import Receivers
 from bench.sendlog import SendLog
 from bench.server import Server
 from bench.session import Session, State
@@ -26,9 +26,9 @@ from bench.sessions import Sessions
 
 CONNECT_TIMEOUT_S = 30.0
 JOIN_TIMEOUT_PER_LISTENER_S = 0.05
-# Until what was sent last has left the relay, and until the receivers have accounted it
+# Until what was sent last has left the relay
 QUIET_S = 0.03
-ACCOUNTED_S = 2 * DRAIN_PERIOD_S
+ACCOUNT_TIMEOUT_S = 10.0
 
 Say = Callable[[str], None]
 
@@ -197,6 +197,14 @@ class Stage:
         """Pause the publishers and wait until what was sent has arrived."""
         self.publishers.pause()
         self.play(self.parameters.frame_ms / 1000 + QUIET_S)
+
+    def account(self) -> None:
+        """Wait until all that has arrived is in the accounts. Raises BenchError when the receivers are
+        starved.
+        """
+        goal = self.receivers.sweeps + 2
+        if not self._wait(lambda: self.receivers.sweeps >= goal, ACCOUNT_TIMEOUT_S):
+            raise BenchError("the receivers got no CPU for seconds; run on a machine that is less busy")
 
     def floor(self, duration_s: float) -> FloorRun:
         """Measure the floor on the listeners' sockets; the publishers should be silent."""
