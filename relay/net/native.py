@@ -44,7 +44,7 @@ class AeadContext:
     """An OpenSSL cipher context for AES-128-GCM, used by one thread, keyed anew for every packet.
 
     A row of the fan-out table then needs 28 octets of key and salt that lie beside the next row's, instead of some
-    kilobytes of pointers that have left the cache by the time the next packet comes (docs/adr/003).
+    kilobytes of pointers that have left the cache by the time the next packet comes (docs/adr/004).
     """
 
     def __init__(self) -> None:

@@ -52,6 +52,20 @@ def test_links_resolve(name: str) -> None:
     assert not broken
 
 
+def test_documents_named_in_the_sources_exist() -> None:
+    sources = [
+        path
+        for folder in ("codecs", "clients", "relay", "bench", "tests", "scripts")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".js", ".css", ""} and path.is_file() and "node_modules" not in path.parts
+    ]
+    named = {
+        name for path in sources for name in re.findall(r"docs/[\w/-]+", path.read_text(errors="ignore"))
+    }
+    assert named
+    assert [name for name in sorted(named) if not list(ROOT.glob(f"{name}*"))] == []
+
+
 def commands() -> dict[str, click.Command]:
     """Every command line `loa …` by its words, groups included: `bench`, `bench relay`."""
     found: dict[str, click.Command] = {}
