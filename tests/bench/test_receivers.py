@@ -175,6 +175,19 @@ def test_joining_sessions_hand_everything_over_at_once_and_in_order(world: World
     assert found[5][0] == 0x80
 
 
+def test_rtp_of_a_session_that_joins_slowly_does_not_crowd_the_ring(world: World) -> None:
+    world.receivers.join(0, 0, 0)
+    for counter in range(100):
+        world.deliver(0, counter)
+    world.send(0, b"\x14" * 30)
+    world.arrived(0, 100)
+    until(lambda: world.receivers.handed_over >= 9)
+    kinds = [arrival.data[0] for arrival in world.receivers.take()]
+    assert kinds[-1] == 0x14
+    assert kinds[:8] == [0x80] * 8
+    assert 8 < len(kinds) < 30
+
+
 def test_playing_sessions_hand_over_all_but_rtp(world: World) -> None:
     world.listen(0)
     world.listen(1, sample=True)
