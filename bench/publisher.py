@@ -38,6 +38,7 @@ Ints = npt.NDArray[np.int64]
 SAMPLE_RATE = 48_000
 FIRST_SEQUENCE = 1000  # in the lower half of its range, RFC 3711 §3.3.1
 _RTP_HEADER_BYTES = 12
+_PLAIN = 0  # in place of an srtp_t: send what was written, unprotected
 
 # Cells of `control`
 _STOP, _PAUSED, _FAILED, _START = range(4)
@@ -45,11 +46,11 @@ _STOP, _PAUSED, _FAILED, _START = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One publisher as the pacer needs it: a connected WHIP session."""
+    """One publisher as the pacer needs it: a connected WHIP session, or plain RTP where `sender` is None."""
 
     descriptor: int
     remote: Address
-    sender: srtp.Sender
+    sender: srtp.Sender | None
     ssrc: int
     payload_type: int
 
@@ -100,7 +101,7 @@ def _pace(
 ) -> None:
     """Send until `control[_STOP]`; `sent` (channels,) counts.
 
-    sources (channels, 3): descriptor, srtp_t, phase in ns; names (channels, 16) struct sockaddr_in;
+    sources (channels, 3): descriptor, srtp_t or _PLAIN, phase in ns; names (channels, 16) struct sockaddr_in;
     packets (channels, …) with the RTP header prepared; timing: interval ns, samples per packet, payload
     bytes.
     """
@@ -126,7 +127,8 @@ def _pace(
         _write_packet(packet, channel, counter, sequence[channel], timing)
         sequence[channel] = (sequence[channel] + 1) & 0xFFFF
         length[0] = _RTP_HEADER_BYTES + timing[2]
-        if call_protect(protect, sources[channel, 1], packet.ctypes.data, length.ctypes.data) != 0:
+        session = sources[channel, 1]
+        if session != _PLAIN and call_protect(protect, session, packet.ctypes.data, length.ctypes.data) != 0:
             control[_FAILED] += 1
             continue
         _note(log, channel, counter, clock(CLOCK_REALTIME, scratch))
@@ -156,7 +158,11 @@ class Publishers:
         self._log = log
         self._sources = list(sources)  # keeps the SRTP sessions alive
         self._plan = np.array(
-            [(s.descriptor, s.sender.handle, self.phase_ns[i]) for i, s in enumerate(sources)], np.int64
+            [
+                (s.descriptor, s.sender.handle if s.sender else _PLAIN, self.phase_ns[i])
+                for i, s in enumerate(sources)
+            ],
+            np.int64,
         )
         self._names = np.array([list(socket_name(s.remote)) for s in sources], np.uint8)
         self._packets = np.zeros(

@@ -12,7 +12,8 @@ import heapq
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol as Interface
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from bench.histogram import BINS, bin_of, percentile
 from bench.publisher import Publishers, Source
 from bench.receivers import Arrival, Receivers
 from bench.sendlog import identify, payload
-from bench.server import Server
 from bench.session import Protocol, Session, State
-from bench.signalling import Answer, Offer, Signalling
+from bench.signalling import Answer, Offer
+from bench.under_test import UnderTest
 from loacodecs import demux, rtp, srtp
 from loacodecs.certificate import Certificate
 from loacodecs.errors import LoaError
@@ -33,16 +34,49 @@ RECEIVER_REPORT_PERIOD_S = 5.0
 SENDER_REPORT_PERIOD_S = 1.0
 
 
+# Which publisher and packet an opened packet carries, None if that cannot be told
+Identify = Callable[[rtp.RtpPacket], tuple[int, int] | None]
+
+
+class Exchange(Interface):
+    """How offers reach the server: `bench.signalling.Signalling` by WHIP and WHEP."""
+
+    def fileno(self) -> int:
+        """Readable while `take` has something."""
+
+    def post(self, offer: Offer) -> None:
+        """Queue an offer."""
+
+    def take(self) -> Iterator[Answer]:
+        """The answers that have come since the last call."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
 class Sessions:
     """All sessions of a run, in one thread."""
 
-    def __init__(self, server: Server, receivers: Receivers, *, payload_bytes: int, frame_ms: int) -> None:
+    def __init__(
+        self,
+        server: UnderTest,
+        receivers: Receivers,
+        signalling: Exchange,
+        *,
+        payload_bytes: int,
+        frame_ms: int,
+        reencoded: Identify | None = None,
+    ) -> None:
+        """`reencoded` is for servers that encode anew: it tells packets apart, since their payload cannot, and
+        is then not compared either.
+        """
         self._server = server
+        self._reencoded = reencoded
         self._receivers = receivers
         self._payload_bytes = payload_bytes
         self._frame_ms = frame_ms
         self._certificate = Certificate.generate("loa-bench")
-        self._signalling = Signalling(server.http_port)
+        self._signalling = signalling
         self._tokens = {"whip": server.token("publish"), "whep": server.token("listen")}
         self._by_row: dict[int, Session] = {}
         self._timers: list[tuple[float, int]] = []
@@ -204,12 +238,12 @@ class Sessions:
     def _opened(self, session: Session, data: bytes) -> None:
         """A packet that passed SRTP: the first tells which one it is, those of the sample are compared."""
         packet = rtp.parse(data)
-        found = identify(packet.payload)
+        found = self._reencoded(packet) if self._reencoded else identify(packet.payload)
         session.opened += 1
         if found is None or found[0] != session.channel:
             session.wrong += 1
             return
-        if packet.payload != payload(*found, self._payload_bytes, self._frame_ms):
+        if not self._reencoded and packet.payload != payload(*found, self._payload_bytes, self._frame_ms):
             session.wrong += 1
         if session.state is not State.HEARD:
             session.state = State.HEARD

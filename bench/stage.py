@@ -23,6 +23,8 @@ from bench.sendlog import SendLog
 from bench.server import Server
 from bench.session import Session, State
 from bench.sessions import Sessions
+from bench.signalling import Signalling
+from bench.under_test import UnderTest
 
 CONNECT_TIMEOUT_S = 30.0
 JOIN_TIMEOUT_PER_LISTENER_S = 0.05
@@ -95,16 +97,24 @@ class Stage:
             undo.callback(self.receivers.close)
             self.receivers.start()
             self.say("starting the relay")
-            self.server = undo.enter_context(Server(parameters.channels, parameters.sockets))
-            self.sessions = Sessions(
-                self.server,
-                self.receivers,
-                payload_bytes=parameters.payload_bytes,
-                frame_ms=parameters.frame_ms,
-            )
-            undo.callback(self.sessions.close)
+            self.server, self.sessions = self.start_server(undo)
             self._exit = undo.pop_all()
         return self
+
+    def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
+        """Start what is to be loaded and get ready to join it; `undo` learns how to end both."""
+        parameters = self.parameters
+        server = Server(parameters.channels, parameters.sockets)
+        undo.callback(server.close)
+        sessions = Sessions(
+            server,
+            self.receivers,
+            Signalling(server.http_port),
+            payload_bytes=parameters.payload_bytes,
+            frame_ms=parameters.frame_ms,
+        )
+        undo.callback(sessions.close)
+        return server, sessions
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
