@@ -14,7 +14,7 @@ LISTENERS ?= 1000
 DURATION ?= 60
 REPORT ?= build/bench-relay.json
 
-.PHONY: help run test lint web format bench lock clean distclean setup-run setup-test
+.PHONY: help run test lint web format bench lock clean distclean setup-run setup-bench setup-test
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,7 +49,7 @@ format: setup-test ## Rewrite the sources in the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-run ## Measure the relay: LISTENERS=1000 DURATION=60 REPORT=build/bench-relay.json
+bench: setup-bench ## Measure the relay: LISTENERS=1000 DURATION=60 REPORT=build/bench-relay.json
 	@mkdir -p $(dir $(REPORT))
 	@$(BIN)/loa bench relay --listeners $(LISTENERS) --duration $(DURATION) --json $(REPORT) $(ARGS)
 
@@ -65,6 +65,9 @@ distclean: clean ## The same, and .venv and node_modules: the next run starts fr
 
 setup-run:
 	@scripts/setup run
+
+setup-bench:
+	@scripts/setup bench
 
 setup-test:
 	@scripts/setup test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
@@ -22,7 +25,7 @@ MAX_LINES = 400
 # Files that may be longer, each with its reason. Empty, and meant to stay so: split by idea instead.
 LONG_FILES: dict[str, str] = {}
 SERVER_LIBRARIES = [
-    *("fastapi", "httptools", "jwt", "llvmlite", "numba", "prometheus_client"),
+    *("fastapi", "httptools", "jinja2", "jwt", "llvmlite", "matplotlib", "numba", "prometheus_client"),
     *("psutil", "pydantic", "starlette", "uvicorn", "uvloop"),
 ]
 
@@ -172,21 +175,40 @@ def test_every_package_is_in_the_distribution() -> None:
     assert found == listed
 
 
-def test_locked_sets_agree_and_carry_hashes() -> None:
-    pins = {name: locked(ROOT / "requirements" / f"{name}.lock") for name in ("edge", "server", "dev")}
-    assert set(pins["edge"].items()) <= set(pins["server"].items()) <= set(pins["dev"].items())
-    assert {"fastapi", "numba"} <= set(pins["server"]) - set(pins["edge"])
+LOCKS = {"edge": (), "server": ("server",), "bench": ("server", "bench"), "dev": ("server", "bench", "dev")}
+"""The sets of locked versions, smallest first, and the extras whose requirements each must satisfy."""
 
 
-def locked(path: Path) -> dict[str, str]:
-    """Versions by name. Every requirement must be pinned and hashed, and name no place to fetch it from."""
+def test_locked_sets_contain_one_another() -> None:
+    pins = [set(locked(name).items()) for name in LOCKS]
+    for smaller, larger in itertools.pairwise(pins):
+        assert smaller < larger
+    assert {"fastapi", "numba"} <= set(locked("server")) - set(locked("edge"))
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_locked_versions_are_what_pyproject_asks_for(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + [
+        text for extra in LOCKS[name] for text in project["optional-dependencies"][extra]
+    ]
+    versions = locked(name)
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "loa":
+            version = versions.get(canonicalize_name(requirement.name), "")
+            assert version, f"{requirement.name} is not locked; run make lock"
+            assert requirement.specifier.contains(version, prereleases=True), f"run make lock: {requirement}"
+
+
+def locked(name: str) -> dict[str, str]:
+    """Versions of requirements/NAME.lock, by library. Every requirement must be pinned and hashed, and name no place to fetch it from."""
     versions: dict[str, str] = {}
-    for block in path.read_text().replace("\\\n", " ").splitlines():
+    for block in (ROOT / "requirements" / f"{name}.lock").read_text().replace("\\\n", " ").splitlines():
         if block.startswith("#") or not block.strip() or block.lstrip().startswith("#"):
             continue
         requirement, *hashes = block.split()
-        name, version = requirement.split("==")
+        library, version = requirement.split("==")
         assert hashes, requirement
         assert all(item.startswith("--hash=sha256:") for item in hashes), requirement
-        versions[name] = version
+        versions[library] = version
     return versions
