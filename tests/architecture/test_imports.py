@@ -201,7 +201,10 @@ def test_the_locked_versions_are_what_pyproject_asks_for(name: str) -> None:
 
 
 def locked(name: str) -> dict[str, str]:
-    """Versions of requirements/NAME.lock, by library. Every requirement must be pinned and hashed, and name no place to fetch it from."""
+    """Versions of requirements/NAME.lock, by library.
+
+    Every requirement must be pinned and hashed, and name no place to fetch it from.
+    """
     versions: dict[str, str] = {}
     for block in (ROOT / "requirements" / f"{name}.lock").read_text().replace("\\\n", " ").splitlines():
         if block.startswith("#") or not block.strip() or block.lstrip().startswith("#"):
