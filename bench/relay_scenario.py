@@ -16,7 +16,6 @@ floor is
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +25,8 @@ from statistics import mean
 from bench import procfs, verdict
 from bench.floor import FloorRun
 from bench.histogram import Counts, milliseconds
+from bench.present import machine, schema
+from bench.present.distribution import Timeline, curve
 from bench.report import Generator, JoinBurst, Percentiles, Report, Sample, Segment
 from bench.sendlog import NEVER
 from bench.stage import Join, Parameters, Say, Stage
@@ -44,6 +45,7 @@ PLAYING, NEWCOMERS = 0, 1
 class _Steady:
     """What was measured while everybody played; sums over all segments."""
 
+    timeline: Timeline
     floors: list[FloorRun] = field(default_factory=list)  # one more than segments
     pieces: list[tuple[int, int]] = field(default_factory=list)  # packets received, relay CPU in ns
     upkeep: list[float] = field(default_factory=list)  # relay CPU while nothing played, ns per second
@@ -95,7 +97,9 @@ def run(parameters: Parameters, say: Say) -> Report:
 
 def _play_steadily(stage: Stage) -> _Steady:
     """Alternate the floor and the relay; see the module's text."""
-    duration, steady = stage.parameters.duration, _Steady()
+    found = stage.receivers.found
+    timeline = Timeline(lambda: found.latency[PLAYING, STEADY], lambda: found.jitter[PLAYING, STEADY])
+    duration, steady = stage.parameters.duration, _Steady(timeline)
     count = max(2, round(duration / SEGMENT_S))
     floor_s = min(FLOOR_S, duration / count)
     stage.fall_silent()
@@ -120,8 +124,9 @@ def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> 
     machine, generator_ns, begin = procfs.machine(), time.process_time_ns(), time.monotonic()
     threads = procfs.thread_cpu_ns(stage.server.pid)
     relay_ns = stage.server.cpu_ns()
+    steady.timeline.resume(time.monotonic())
     stage.publishers.resume()
-    stage.play(seconds, doing)
+    stage.play(seconds, doing, steady.timeline.look)
     stage.fall_silent()
     relay_ns = stage.server.cpu_ns() - relay_ns
     now = procfs.machine()
@@ -134,6 +139,7 @@ def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> 
     steady.others.append(max(0.0, now.busy_s_since(machine) - own_ns / 1e9) / elapsed)
     steady.softirq_ns += now.softirq_thread_ns - machine.softirq_thread_ns
     stage.account()
+    steady.timeline.pause(time.monotonic())
     steady.generator_ns += time.process_time_ns() - generator_ns
     steady.pieces.append((stage.received() - packets, relay_ns))
 
@@ -196,6 +202,18 @@ def _generator(stage: Stage, steady: _Steady, join: Join) -> Generator:
     )
 
 
+def _distribution(stage: Stage, steady: _Steady, join: Join) -> dict[str, object]:
+    """The curves of the steady part and of joining, and the course over time."""
+    found = stage.receivers.found
+    at = PLAYING, STEADY
+    return {
+        "latency_ms": curve(found.latency[at], int(found.latency_max[at])),
+        "jitter_ms": curve(found.jitter[at], int(found.jitter_max[at])),
+        "join_ms": curve(join.times),
+        "timeline": steady.timeline.to_json(),
+    }
+
+
 def _report(
     stage: Stage,
     steady: _Steady,
@@ -213,8 +231,9 @@ def _report(
     wrong = sum(session.wrong for session in stage.playing()) + stage.receivers.unmapped
     return Report(
         parameters=asdict(parameters),
-        machine=procfs.description(),
-        version=importlib.metadata.version("loa"),
+        machine=machine.describe(),
+        versions=machine.versions(),
+        command=schema.command_line(),
         started=started,
         listeners=parameters.listeners,
         joined=join.joined,
@@ -227,6 +246,7 @@ def _report(
         latency_ms=_with_max(found.latency, found.latency_max, STEADY, (0.5, 0.95, 0.99)),
         jitter_ms=_with_max(found.jitter, found.jitter_max, STEADY, (0.5, 0.99)),
         segments=steady.segments(),
+        distribution=_distribution(stage, steady, join),
         datagram_bytes=stage.datagram_bytes,
         relay_rss_mb=memory.rss / 1024,
         relay_kb_per_listener=(memory.pss - base.pss) / max(join.joined, 1),

@@ -7,14 +7,13 @@ no figure of such a run says anything about the relay.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-SCHEMA = "loa-bench-relay/1"
+from bench.present import schema
 
 Percentiles = Mapping[str, float | None]
 
@@ -84,7 +83,8 @@ class Report:
 
     parameters: Mapping[str, Any]
     machine: Mapping[str, Any]
-    version: str
+    versions: Mapping[str, str]
+    command: str
     started: str
     listeners: int
     joined: int
@@ -97,6 +97,7 @@ class Report:
     latency_ms: Percentiles
     jitter_ms: Percentiles
     segments: Sequence[Segment]
+    distribution: Mapping[str, Any]
     datagram_bytes: int
     relay_rss_mb: float
     relay_kb_per_listener: float
@@ -133,17 +134,28 @@ class Report:
         return median(segment.ratio for segment in self.segments)
 
     @property
+    def invalid_because(self) -> Sequence[str]:
+        """One sentence for each reason why the figures do not speak of the relay; empty when they do."""
+        reasons = [f"the generator was the bottleneck: {text}" for text in self.saturated_by]
+        if self.sample.opened == 0 or self.sample.wrong > 0:
+            reasons.append("the sampled streams were not what was published")
+        return reasons
+
+    @property
     def valid(self) -> bool:
         """Whether the figures speak of the relay and not of the generator."""
-        return not self.saturated_by and self.sample.opened > 0 and self.sample.wrong == 0
+        return not self.invalid_because
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
         return {
-            "schema": SCHEMA,
-            "version": self.version,
+            "schema": schema.SCHEMA,
+            "scenario": "relay",
+            "version": self.versions.get("loa", "unknown"),
             "started": self.started,
+            "command": self.command,
             "valid": self.valid,
+            "invalid_because": list(self.invalid_because),
             "listeners": self.listeners,
             "joined": self.joined,
             "join_s": round(self.join_s, 3),
@@ -174,12 +186,13 @@ class Report:
             "sample": asdict(self.sample),
             "parameters": dict(self.parameters),
             "machine": dict(self.machine),
+            "versions": dict(self.versions),
+            "distribution": dict(self.distribution),
         }
 
     def write(self, path: Path) -> None:
         """Write the JSON file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        schema.write(self.to_json(), path)
 
     def table(self) -> str:
         """The figures for people."""
@@ -202,9 +215,7 @@ class Report:
             rows.append(("jitter ms of the others then", _spoken(burst.jitter_ms_during)))
         lines = [f"{name:<30} {value}" for name, value in rows]
         lines += [f"problem: {text}" for text in self.problems]
-        lines += [f"NOT VALID, the generator was the bottleneck: {text}" for text in self.saturated_by]
-        if not self.valid and not self.saturated_by:
-            lines.append("NOT VALID: the sampled streams were not what was published")
+        lines += [f"NOT VALID, {text}" for text in self.invalid_because]
         return "\n".join(lines)
 
 

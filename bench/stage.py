@@ -197,10 +197,19 @@ class Stage:
         problems = _problems(crowd, State.HEARD)
         return Join(len(crowd), len(heard), seconds, times, after_dtls, cores, problems)
 
-    def play(self, duration_s: float, doing: str = "") -> None:
-        """Keep everything going for a while. Raises BenchError when the relay dies meanwhile."""
+    def play(self, duration_s: float, doing: str = "", look: Callable[[float], None] | None = None) -> None:
+        """Keep everything going for a while, and call `look` with the time every few ms. Raises BenchError
+        when the relay dies meanwhile.
+        """
         end = time.monotonic() + duration_s
-        watch = (lambda: self.say(f"{doing}, {end - time.monotonic():.0f} s to go")) if doing else None
+
+        def watch() -> None:
+            now = time.monotonic()
+            if doing:
+                self.say(f"{doing}, {end - now:.0f} s to go")
+            if look is not None:
+                look(now)
+
         self._wait(lambda: time.monotonic() >= end, duration_s + 1, watch)
 
     def fall_silent(self) -> None:

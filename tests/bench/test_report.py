@@ -24,8 +24,9 @@ GENERATOR = Generator(
 )
 REPORT = Report(
     parameters={"listeners": 100},
-    machine={"cpu": "x", "cores": 2},
-    version="0.1.0",
+    machine={"cpu": "x", "cores": 2, "memory_mb": 1000, "kernel": "6.1", "architecture": "x86_64"},
+    versions={"loa": "0.1.0"},
+    command="loa bench relay",
     started="2026-11-23T00:00:00Z",
     listeners=100,
     joined=99,
@@ -38,6 +39,7 @@ REPORT = Report(
     latency_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0},
     jitter_ms={"p50": 0.1, "p99": 1.0, "max": 2.0},
     segments=[Segment(1000, 6.0, 4.0), Segment(3000, 10.0, 5.0), Segment(1000, 4.4, 4.0)],
+    distribution={},
     datagram_bytes=148,
     relay_rss_mb=123.4,
     relay_kb_per_listener=55.5,
@@ -62,7 +64,7 @@ def test_the_file_has_the_promised_fields(tmp_path: Path) -> None:
     assert set(written) >= PROMISED
     assert set(written["latency_ms"]) == {"p50", "p95", "p99", "max"}
     assert {"p50", "p99"} <= set(written["jitter_ms"])
-    assert written["schema"] == "loa-bench-relay/1"
+    assert (written["schema"], written["scenario"]) == ("loa.bench/1", "relay")
     assert written["lost"] == 10
     assert written["valid"] is True
 
