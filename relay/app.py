@@ -79,7 +79,7 @@ def build(config: Config) -> Relay:
     for port in ports:
         reactor.add_port(port)
     advertised = [split_advertised(text) for text in media.advertise]
-    book = AddressBook([port.address for port in ports], advertised)
+    book = AddressBook([port.address for port in ports if not port.patient], advertised)
     core = Core(config, Certificate.generate("loa"), table, engine, hub, reactor, book)
     return Relay(config, core, engine, reactor, ports)
 
@@ -185,7 +185,9 @@ def _on_signals() -> asyncio.Event:
 def _announce(relay: Relay, http: HttpServer) -> None:
     scheme = "http" if relay.config.http.tls == "off" else "https"
     where = ", ".join(f"{scheme}://{_shown(host)}:{port}" for host, port in http.addresses)
-    media = ", ".join(f"{_shown(port.address[0])}:{port.address[1]}" for port in relay.ports)
+    media = ", ".join(
+        f"{_shown(port.address[0])}:{port.address[1]}" for port in relay.ports if not port.patient
+    )
     log.info("serving %d channels: %s, media on UDP %s", len(relay.core.hub.channels), where, media)
 
 

@@ -7,7 +7,7 @@ import logging
 import socket
 
 from loacodecs.errors import ConfigurationError
-from relay.net import receive, sockaddr
+from relay.net import receive, sockaddr, steering
 
 log = logging.getLogger("loa.net")
 
@@ -25,6 +25,8 @@ class UdpPort:
         self.family = sock.family
         self.address: sockaddr.Address = sock.getsockname()[:2]
         self.send_errors = 0
+        self.patient = False
+        """Whether what comes may wait for the next turn: everything but media."""
         self.receiver = receive.BatchReceiver()
 
     def send(self, data: bytes, address: sockaddr.Address) -> bool:
@@ -50,23 +52,45 @@ class UdpPort:
 
 
 def open_ports(host: str, port: int, *, receive_buffer: int, send_buffer: int) -> list[UdpPort]:
-    """The ports that serve `host`: for `::` one of each family, because a packet to an IPv4 listener costs less
-    through an IPv4 socket than through a dual-stack one. Raises ConfigurationError as `open_port` does."""
+    """The sockets that serve UDP `port` of `host`: for each address family one for media and one, `patient`, for the
+    rest (see `steering`). `::` means both families, because a packet to an IPv4 listener costs less through an IPv4
+    socket than through a dual-stack one.
+
+    Raises ConfigurationError with the mend when the port is taken or the address is not this machine's.
+    """
+    buffers = {"receive_buffer": receive_buffer, "send_buffer": send_buffer}
     if host != "::":
-        return [open_port(host, port, receive_buffer=receive_buffer, send_buffer=send_buffer)]
-    four = open_port("0.0.0.0", port, receive_buffer=receive_buffer, send_buffer=send_buffer)  # noqa: S104
-    if not socket.has_ipv6:
-        return [four]
+        return _open_pair(host, port, **buffers)
+    four = _open_pair("0.0.0.0", port, **buffers)  # noqa: S104 - the configuration asked for every address
+    if not _ipv6_works():
+        return four
     try:
-        six = open_port(
-            "::", four.address[1], receive_buffer=receive_buffer, send_buffer=send_buffer, dual=False
-        )
+        return four + _open_pair("::", four[0].address[1], **buffers)
     except ConfigurationError:
-        if _ipv6_works():
-            four.close()
-            raise
-        return [four]
-    return [four, six]
+        for opened in four:
+            opened.close()
+        raise
+
+
+def _open_pair(host: str, port: int, *, receive_buffer: int, send_buffer: int) -> list[UdpPort]:
+    # Sockets that share a port do not find it taken by another relay of the same user: this one would.
+    probe = open_port(host, port, receive_buffer=1, send_buffer=1, dual=False)
+    number = probe.address[1]
+    probe.close()
+    pair = [
+        open_port(
+            host, number, receive_buffer=receive_buffer, send_buffer=send_buffer, dual=False, shared=True
+        )
+        for _ in (steering.MEDIA, steering.CONTROL)
+    ]
+    try:
+        steering.steer(pair[0].socket)
+    except OSError:
+        log.warning("the kernel cannot tell media from the rest; both share one queue")
+        pair.pop().close()
+        return pair
+    pair[steering.CONTROL].patient = True
+    return pair
 
 
 def _ipv6_works() -> bool:
@@ -78,8 +102,11 @@ def _ipv6_works() -> bool:
     return True
 
 
-def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int, dual: bool = True) -> UdpPort:
-    """Bind a UDP port. `::` serves IPv4 too if `dual`; where the machine has no IPv6 it falls back to 0.0.0.0.
+def open_port(
+    host: str, port: int, *, receive_buffer: int, send_buffer: int, dual: bool = True, shared: bool = False
+) -> UdpPort:
+    """Bind a UDP socket. `::` serves IPv4 too if `dual`; where the machine has no IPv6 it falls back to 0.0.0.0.
+    Several `shared` ones may have the same address.
 
     Raises ConfigurationError with the mend when the port is taken or the address is not this machine's.
     """
@@ -96,6 +123,8 @@ def open_port(host: str, port: int, *, receive_buffer: int, send_buffer: int, du
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual and host == "::" else 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _set_buffer(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_buffer)
         _set_buffer(sock, _SO_SNDBUFFORCE, socket.SO_SNDBUF, send_buffer)
         receive.prepare(sock)

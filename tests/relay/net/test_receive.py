@@ -72,12 +72,22 @@ def test_a_datagram_longer_than_any_of_ours_is_cut_not_split() -> None:
 def test_every_address_means_one_port_of_each_family_with_one_number() -> None:
     ports = open_ports("::", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
     try:
-        assert [port.family for port in ports] == [socket.AF_INET, socket.AF_INET6]
+        families = [socket.AF_INET, socket.AF_INET, socket.AF_INET6, socket.AF_INET6]
+        assert [port.family for port in ports] == families
+        assert [port.patient for port in ports] == [False, True, False, True]
         assert len({port.address[1] for port in ports}) == 1
-        for port, host in zip(ports, ("127.0.0.1", "::1"), strict=True):
-            with socket.socket(port.family, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"hello", (host, port.address[1]))
-            assert [data for data, _, _ in port.receiver.drain(port.fd)] == [b"hello"]
+        for (media, control), host in zip((ports[:2], ports[2:]), ("127.0.0.1", "::1"), strict=True):
+            rtp = [bytes((0x80, 111)) + bytes(20), bytes((0x90, 0x80 | 111)) + bytes(20), bytes((0xBF, 0))]
+            rest = [
+                *(bytes((0x80, kind)) + bytes(20) for kind in (192, 200, 201, 205, 223)),
+                *(bytes((first, 1)) + bytes(20) for first in (0, 1, 20, 22, 63, 127, 192, 255)),
+            ]
+            with socket.socket(media.family, socket.SOCK_DGRAM) as sender:
+                for data in (*rtp, *rest, b"", b"\x80"):
+                    sender.sendto(data, (host, media.address[1]))
+            # What is too short to tell counts as media; it is refused there.
+            assert [data for data, _, _ in media.receiver.drain(media.fd)] == [*rtp, b"", b"\x80"]
+            assert [data for data, _, _ in control.receiver.drain(control.fd)] == rest
     finally:
         for port in ports:
             port.close()
