@@ -64,6 +64,7 @@ TICK_S = 0.002
 DRAIN_PERIOD_S = 0.060
 RECEIVE_BUFFER_BYTES = 212_992  # two hundred datagrams: seconds of one channel
 NICENESS = 5
+LOOPBACK = "127.0.0.1"
 
 _SO_TIMESTAMPNS = 35
 _SO_RXQ_OVFL = 40
@@ -79,9 +80,9 @@ class Arrival(NamedTuple):
 
 
 class Receivers:
-    """`rows` UDP sockets on 127.0.0.1 and the thread that drains them."""
+    """`rows` UDP sockets on one address and the thread that drains them."""
 
-    def __init__(self, rows: int, log: SendLog, samples_per_packet: int) -> None:
+    def __init__(self, rows: int, log: SendLog, samples_per_packet: int, host: str = LOOPBACK) -> None:
         """Open the sockets. Raises BenchError when descriptors or ports run out."""
         self.table = Table.of(rows)
         self.log = log
@@ -109,12 +110,12 @@ class Receivers:
         self.sockets: list[socket.socket] = []
         try:
             for row in range(rows):
-                self.sockets.append(_open())
+                self.sockets.append(_open(host))
                 self.table.descriptor[row] = self.sockets[row].fileno()
         except OSError as error:
             self._close_descriptors()
             raise BenchError(
-                f"opened {len(self.sockets)} of {rows} UDP sockets on 127.0.0.1, then: {error.strerror}; "
+                f"opened {len(self.sockets)} of {rows} UDP sockets on {host}, then: {error.strerror}; "
                 "raise `ulimit -n` or widen net.ipv4.ip_local_port_range"
             ) from error
         self._control[ACTIVE] = rows
@@ -141,6 +142,11 @@ class Receivers:
     def port(self, row: int) -> int:
         """The UDP port of a receiver."""
         return int(self.sockets[row].getsockname()[1])
+
+    def address(self, row: int) -> Address:
+        """The address of a receiver."""
+        host, port = self.sockets[row].getsockname()
+        return str(host), int(port)
 
     def join(self, row: int, channel: int, cohort: int) -> None:
         """Hand everything this receiver gets to Python, until `measure`."""
@@ -221,14 +227,14 @@ class Receivers:
             self._wake = -1
 
 
-def _open() -> socket.socket:
+def _open(host: str) -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         opened.setblocking(False)
-        opened.bind(("127.0.0.1", 0))
+        opened.bind((host, 0))
     except OSError:
         opened.close()
         raise

@@ -18,6 +18,7 @@ import jwt
 
 from bench import procfs
 from bench.errors import BenchError
+from bench.leash import leashed
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -27,7 +28,7 @@ _CONFIGURATION = """\
 state_dir = "state"
 
 [media]
-listen = ["127.0.0.1:{media_port}"]
+listen = ["{host}:{media_port}"]
 listeners_max = {listeners_max}
 # the floor is measured in pauses of a second, which must not take the publishers off the air
 media_timeout = "10s"
@@ -47,8 +48,9 @@ level = "warning"
 class Server:
     """A running relay; a context manager that stops it."""
 
-    def __init__(self, channels: int, listeners: int) -> None:
-        """Start a relay with `channels` channels for up to `listeners` listeners and wait until it is ready.
+    def __init__(self, channels: int, listeners: int, host: str) -> None:
+        """Start a relay with `channels` channels for up to `listeners` listeners, its media port on `host`, and
+        wait until it is ready.
 
         Raises BenchError with the relay's last words when it does not come up.
         """
@@ -65,6 +67,7 @@ class Server:
             _CONFIGURATION.format(
                 media_port=_free_port(socket.SOCK_DGRAM),
                 http_port=self.http_port,
+                host=host,
                 listeners_max=listeners,
                 channels="\n".join(f'[channels.{name}]\ntitle = "Bench {name}"\n' for name in self.channels),
             )
@@ -72,7 +75,7 @@ class Server:
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [sys.executable, "-m", "loaedge", "serve", "--config", str(configuration)],
+                leashed([sys.executable, "-m", "loaedge", "serve", "--config", str(configuration)]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

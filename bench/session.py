@@ -10,6 +10,7 @@ from typing import Literal
 
 from bench.drain import Table
 from loacodecs import rtcp, rtp, sdp
+from loacodecs.address import Address
 from loacodecs.certificate import Certificate
 from loacodecs.peer import Peer
 
@@ -53,9 +54,16 @@ class Session:
 
     @classmethod
     def prepare(
-        cls, row: int, port: int, channel: int, protocol: Protocol, certificate: Certificate, *, sample: bool
+        cls,
+        row: int,
+        address: Address,
+        channel: int,
+        protocol: Protocol,
+        certificate: Certificate,
+        *,
+        sample: bool,
     ) -> Session:
-        """A session that is ready to post its offer; its socket is 127.0.0.1:`port`."""
+        """A session that is ready to post its offer; `address` is its socket's."""
         ufrag, password = secrets.token_hex(4), secrets.token_hex(16)
         ssrc = secrets.randbits(32) or 1
         offer = sdp.make_offer(
@@ -63,7 +71,7 @@ class Session:
             ice_ufrag=ufrag,
             ice_pwd=password,
             fingerprint=certificate.fingerprint,
-            candidates=[("127.0.0.1", port)],
+            candidates=[address],
             ssrc=ssrc if protocol == "whip" else None,
             cname=CNAME if protocol == "whip" else None,
             extensions=[rtp.ABS_CAPTURE_TIME_URI],

@@ -102,7 +102,7 @@ class Sessions:
         for index, row in enumerate(rows):
             session = Session.prepare(
                 row,
-                self._receivers.port(row),
+                self._receivers.address(row),
                 index % channels,
                 protocol,
                 self._certificate,

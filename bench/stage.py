@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.floor import Floor, FloorRun
 from bench.histogram import BINS, Counts, bin_of
 from bench.publisher import SAMPLE_RATE, Publishers, phases
-from bench.receivers import Receivers
+from bench.receivers import LOOPBACK, Receivers
 from bench.sendlog import SendLog
 from bench.server import Server
 from bench.session import Session, State
@@ -71,9 +71,10 @@ class Join:
 class Stage:
     """A context manager: on entry sockets are open and the relay is ready, on exit all of it is gone."""
 
-    def __init__(self, parameters: Parameters, say: Say) -> None:
+    def __init__(self, parameters: Parameters, say: Say, host: str = LOOPBACK) -> None:
         self.parameters = parameters
         self.say = say
+        self.host = host
         self.log = SendLog.for_publishers(parameters.channels)
         first = parameters.listeners + parameters.join_burst
         self.listener_rows = range(parameters.listeners)
@@ -93,7 +94,7 @@ class Stage:
         with contextlib.ExitStack() as undo:
             self.say("compiling the receivers")
             samples = SAMPLE_RATE * parameters.frame_ms // 1000
-            self.receivers = Receivers(parameters.sockets, self.log, samples)
+            self.receivers = Receivers(parameters.sockets, self.log, samples, self.host)
             undo.callback(self.receivers.close)
             self.receivers.start()
             self.say("starting the relay")
@@ -104,7 +105,7 @@ class Stage:
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start what is to be loaded and get ready to join it; `undo` learns how to end both."""
         parameters = self.parameters
-        server = Server(parameters.channels, parameters.sockets)
+        server = Server(parameters.channels, parameters.sockets, self.host)
         undo.callback(server.close)
         sessions = Sessions(
             server,
@@ -229,7 +230,7 @@ class Stage:
         """Measure the floor on the listeners' sockets; the publishers should be silent."""
         channels = self.parameters.channels
         groups = [
-            [("127.0.0.1", self.receivers.port(row)) for row in self.listener_rows[channel::channels]]
+            [self.receivers.address(row) for row in self.listener_rows[channel::channels]]
             for channel in range(channels)
         ]
         phase_ns = phases(channels, self.parameters.frame_ms, aligned=self.parameters.aligned)
