@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
+
+from OpenSSL import SSL
 
 from bench import procfs
 
@@ -54,7 +55,7 @@ def versions() -> dict[str, str]:
     found = {
         "loa": importlib.metadata.version("loa"),
         "python": platform.python_version(),
-        "openssl": ssl.OPENSSL_VERSION,
+        "openssl": SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode(),
     }
     for name in LIBRARIES:
         try:
