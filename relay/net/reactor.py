@@ -29,7 +29,7 @@ log = logging.getLogger("loa.media")
 TICK_S = 0.004
 """Timers and patient ports are looked at this often while something is pending."""
 
-IDLE_TICK_S = 0.02
+IDLE_TICK_S = 0.05
 """And this often otherwise. Each look finds the processor's caches cold, so that many datagrams at one look cost little
 more than one."""
 
@@ -165,9 +165,10 @@ class Reactor:
                     os.eventfd_read(self._wake)
             elif fd in self._ports:
                 self._drain(self._ports[fd])
-        for port in self._patient:
-            self._drain(port)
         now = self._clock()
+        if busy or now >= self._due:
+            for port in self._patient:
+                self._drain(port)
         if now >= self._due:
             self.lag.observe(now - self._due)
             self._due = now + IDLE_TICK_S
