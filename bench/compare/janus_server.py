@@ -1,0 +1,120 @@
+"""Janus with its streaming plugin and nothing else, configured by the bench: one audio mountpoint fed by plain RTP."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.compare import namespace
+from bench.compare.child import Child, free_port
+from loacodecs.address import Address
+
+INSTALL = "apt-get install janus"
+MOUNTPOINT = 1
+_PLUGIN = "plugins/libjanus_streaming.so"
+_TRANSPORT = "transports/libjanus_http.so"
+_MODULE_FOLDERS = (
+    *("/usr/lib/*/janus", "/usr/lib/janus", "/usr/lib64/janus"),
+    *("/usr/local/lib/janus", "/opt/janus/lib/janus"),
+)
+
+# One thread for all media (event_loops): of the settings tried the one with the least CPU per packet.
+# ICE-lite spares Janus its own connectivity checks, as it does for this relay.
+_CORE = """\
+general: {{
+    configs_folder = "{folder}"
+    plugins_folder = "{folder}/plugins"
+    transports_folder = "{folder}/transports"
+    events_folder = "{folder}/events"
+    loggers_folder = "{folder}/loggers"
+    debug_level = 3
+    debug_colors = false
+    event_loops = 1
+    session_timeout = 0
+}}
+media: {{
+    ipv6 = false
+}}
+nat: {{
+    ice_lite = true
+    ice_enforce_list = "{address}"
+}}
+"""
+_HTTP = """\
+general: {{
+    json = "compact"
+    http = true
+    port = {http_port}
+    ip = "127.0.0.1"
+    https = false
+}}
+admin: {{
+    admin_http = false
+}}
+"""
+_STREAMING = """\
+bench: {{
+    type = "rtp"
+    id = {mountpoint}
+    audio = true
+    video = false
+    audioport = {feed_port}
+    audiopt = {payload_type}
+    audiocodec = "opus"
+}}
+"""
+
+
+def missing() -> str | None:
+    """The command that makes Janus available here; None when it is."""
+    if shutil.which("janus") is None or _module(_PLUGIN) is None or _module(_TRANSPORT) is None:
+        return INSTALL
+    return namespace.missing()
+
+
+class JanusServer(Child):
+    """A running Janus; to be started inside `namespace.Namespace`."""
+
+    def __init__(self, payload_type: int) -> None:
+        """Start it. Raises BenchError with its last words when it does not come up."""
+        super().__init__("janus")
+        self.http_port = free_port(socket.SOCK_STREAM)
+        #: Where the mountpoint takes plain RTP
+        self.feed: Address = ("127.0.0.1", free_port(socket.SOCK_DGRAM))
+        values = {
+            "folder": self.folder,
+            "address": namespace.ADDRESS,
+            "http_port": self.http_port,
+            "feed_port": self.feed[1],
+            "mountpoint": MOUNTPOINT,
+            "payload_type": payload_type,
+        }
+        for name, text in (
+            ("janus.jcfg", _CORE),
+            ("janus.transport.http.jcfg", _HTTP),
+            ("janus.plugin.streaming.jcfg", _STREAMING),
+        ):
+            (self.folder / name).write_text(text.format(**values))
+        # Janus loads all that it finds in these folders
+        for module in (_PLUGIN, _TRANSPORT):
+            (self.folder / module).parent.mkdir()
+            (self.folder / module).symlink_to(_module(module) or "")
+        self.start([shutil.which("janus") or "janus", "-F", str(self.folder)], self.http_port)
+
+    def path(self, channel: int, protocol: str) -> str:
+        """The API's root; the mountpoint is named in a request."""
+        del channel, protocol
+        return "/janus"
+
+
+def _module(name: str) -> Path | None:
+    """Where the distribution keeps a plugin or transport."""
+    return next((path for path in _candidates(name) if path.exists()), None)
+
+
+def _candidates(name: str) -> Iterator[Path]:
+    for folder in _MODULE_FOLDERS:
+        for found in Path("/").glob(folder.lstrip("/")):
+            yield found / name
