@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from loacodecs.errors import LoaError
+
+RECEIVERS_MAX = 8_000_000_000
 
 
 class CannotCompare(click.ClickException):
@@ -29,9 +32,9 @@ _REPORTS = click.Path(exists=True, path_type=Path)
 def diff(old: Path, new: Path, json_file: Path | None) -> None:
     """Compare reports: better, worse, the same, or cannot tell.
 
-    OLD and NEW are a report each, or a folder of repeats. Three or more repeats on each side, taken in turns, let the
-    noise be measured instead of assumed. Ends with 1 when a ratio got worse beyond noise, and with 2 when the reports
-    cannot be compared.
+    OLD and NEW are a report each, or a folder of repeats. Three or more repeats on each side, taken in
+    turns, let the noise be measured instead of assumed. Ends with 1 when a ratio got worse beyond noise,
+    and with 2 when the reports cannot be compared.
     """
     from bench.diff import compare, load
 
@@ -48,3 +51,95 @@ def diff(old: Path, new: Path, json_file: Path | None) -> None:
     click.echo(found.table())
     if found.worse:
         sys.exit(1)
+
+
+def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> Sequence[int]:
+    """Numbers of receivers, separated by commas."""
+    try:
+        sizes = tuple(int(part.replace("_", "")) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers like 250,5000") from error
+    if not all(1 <= size <= RECEIVERS_MAX for size in sizes):
+        raise click.BadParameter(f"each must be 1 to {RECEIVERS_MAX:,}")
+    return sizes
+
+
+@click.command()
+@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--listeners",
+    metavar="N[,N...]",
+    callback=_sizes,
+    default="250,5000,100000,10000000",
+    show_default=True,
+    help="Receivers.",
+)
+@click.option(
+    "--rendition",
+    "renditions",
+    multiple=True,
+    default=("24k/20ms", "24k/60ms", "32k/20ms"),
+    show_default=True,
+    help="Bitrate and packet time, with /red for RFC 2198; may be given more than once or separated by commas.",
+)
+@click.option(
+    "--core-share",
+    type=click.FloatRange(0.05, 1.0),
+    default=0.7,
+    show_default=True,
+    help="How full cores and memory may be.",
+)
+@click.option(
+    "--link",
+    type=click.FloatRange(1.0),
+    default=700.0,
+    show_default=True,
+    help="Mbit/s that one relay may send.",
+)
+@click.option(
+    "--hours", type=click.FloatRange(0, 730), default=60.0, show_default=True, help="Of sound a month."
+)
+@click.option(
+    "--ip",
+    type=click.Choice(["4", "6"]),
+    default="6",
+    show_default=True,
+    help="Version of IP to reckon with.",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it as JSON, too."
+)
+@click.option(
+    "--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it as a page, too."
+)
+def plan(
+    report: Path,
+    listeners: Sequence[int],
+    renditions: Sequence[str],
+    core_share: float,
+    link: float,
+    hours: float,
+    ip: str,
+    json_file: Path | None,
+    html_file: Path | None,
+) -> None:
+    """From a REPORT of `loa bench relay` to relays, cores, Mbit/s and monthly data for so many receivers."""
+    from bench import plan_report
+    from bench.plan import Assumptions, make
+    from bench.present import schema
+    from bench.present.html import write_html
+    from bench.wire import Rendition
+
+    try:
+        wanted = [Rendition.parse(part) for text in renditions for part in text.split(",")]
+        assumed = Assumptions(core_share=core_share, link_mbps=link, hours=hours, ip=int(ip))
+        found = plan_report.to_json(make(schema.read(report), listeners, wanted, assumed), report)
+        if json_file is not None:
+            schema.write(found, json_file)
+        if html_file is not None:
+            write_html(found, html_file)
+    except LoaError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    click.echo(plan_report.tables(found))

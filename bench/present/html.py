@@ -1,0 +1,3 @@
+from pathlib import Path
+from bench.present.schema import Report
+def write_html(report: Report, path: Path) -> None: ...
