@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,29 +26,35 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Counters of the whole machine since it started: CPU in clock ticks, packets dropped by softirq
-    backlogs.
+    """Counters of the whole machine: `idle_s` and `steal_s` are CPU seconds of all cores since it started.
+
+    Busy time is what is not idle: the kernel times idleness exactly, but samples work at its clock tick,
+    and a load that repeats every 20 ms meets that tick always or never.
     """
 
-    busy: int
-    idle: int
-    steal: int
+    at_s: float
+    cores: int
+    idle_s: float
+    steal_s: float
     backlog_drops: int
     softirq_thread_ns: int
 
-    def idle_share_since(self, earlier: Machine) -> float:
-        """Share of all cores that did nothing since `earlier`, 0..1."""
-        total = (self.busy - earlier.busy) + (self.idle - earlier.idle) + (self.steal - earlier.steal)
-        return (self.idle - earlier.idle) / total if total else 1.0
-
     def busy_s_since(self, earlier: Machine) -> float:
         """CPU seconds that all cores worked since `earlier`."""
-        return (self.busy - earlier.busy) / os.sysconf("SC_CLK_TCK")
+        return max(0.0, self._total_s_since(earlier) - (self.idle_s - earlier.idle_s))
+
+    def idle_share_since(self, earlier: Machine) -> float:
+        """Share of all cores that did nothing since `earlier`, 0..1."""
+        total = self._total_s_since(earlier)
+        return min(1.0, (self.idle_s - earlier.idle_s) / total) if total else 1.0
 
     def steal_share_since(self, earlier: Machine) -> float:
         """Share of all cores that the hypervisor gave to others since `earlier`, 0..1."""
-        total = (self.busy - earlier.busy) + (self.idle - earlier.idle) + (self.steal - earlier.steal)
-        return (self.steal - earlier.steal) / total if total else 0.0
+        total = self._total_s_since(earlier)
+        return (self.steal_s - earlier.steal_s) / total if total else 0.0
+
+    def _total_s_since(self, earlier: Machine) -> float:
+        return (self.at_s - earlier.at_s) * self.cores
 
 
 def process_tree(pid: int) -> list[int]:
@@ -105,11 +112,18 @@ def memory(pid: int) -> Memory:
 
 def machine() -> Machine:
     """The machine's counters now."""
-    user, nice, system, idle, iowait, irq, softirq, steal = (
-        int(field) for field in _read(_PROC / "stat").split("\n", 1)[0].split()[1:9]
+    lines = _read(_PROC / "stat").splitlines()
+    fields = [int(field) / os.sysconf("SC_CLK_TCK") for field in lines[0].split()[1:9]]
+    return Machine(
+        at_s=time.monotonic(),
+        cores=sum(line.startswith("cpu") for line in lines) - 1,
+        idle_s=fields[3] + fields[4],
+        steal_s=fields[7],
+        backlog_drops=sum(
+            int(line.split()[1], 16) for line in _read(_PROC / "net/softnet_stat").splitlines()
+        ),
+        softirq_thread_ns=_softirq_threads_ns(),
     )
-    drops = sum(int(line.split()[1], 16) for line in _read(_PROC / "net/softnet_stat").splitlines())
-    return Machine(user + nice + system + irq + softirq, idle + iowait, steal, drops, _softirq_threads_ns())
 
 
 def _softirq_threads_ns() -> int:

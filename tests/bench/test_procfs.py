@@ -47,13 +47,23 @@ def test_a_process_that_is_gone_costs_nothing() -> None:
     assert procfs.memory(2**22 - 1).pss == 0
 
 
-def test_shares_are_of_the_time_between_two_looks() -> None:
-    earlier = procfs.Machine(busy=100, idle=900, steal=0, backlog_drops=0, softirq_thread_ns=0)
-    later = procfs.Machine(busy=160, idle=930, steal=10, backlog_drops=0, softirq_thread_ns=0)
-    assert later.idle_share_since(earlier) == pytest.approx(0.3)
-    assert later.steal_share_since(earlier) == pytest.approx(0.1)
-    assert later.busy_s_since(earlier) == pytest.approx(60 / os.sysconf("SC_CLK_TCK"))
+def test_shares_are_of_the_time_of_all_cores_between_two_looks() -> None:
+    earlier = procfs.Machine(100.0, cores=2, idle_s=150.0, steal_s=1.0, backlog_drops=0, softirq_thread_ns=0)
+    later = procfs.Machine(110.0, cores=2, idle_s=156.0, steal_s=2.0, backlog_drops=0, softirq_thread_ns=0)
+    assert later.idle_share_since(earlier) == pytest.approx(6 / 20)
+    assert later.steal_share_since(earlier) == pytest.approx(1 / 20)
+    assert later.busy_s_since(earlier) == pytest.approx(14)
     assert earlier.idle_share_since(earlier) == 1.0
+
+
+def test_own_work_is_part_of_the_machines() -> None:
+    before, own = procfs.machine(), time.process_time()
+    while time.process_time() - own < 0.3:
+        sum(range(1000))
+    after = procfs.machine()
+    assert after.busy_s_since(before) > 0.25
+    assert after.cores >= 1
+    assert 0 <= after.idle_share_since(before) <= 1
 
 
 def test_the_machine_is_described() -> None:
