@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import aioice.ice
 import numpy as np
@@ -270,8 +271,8 @@ class FakeServer:
         return np.concatenate(list(self.core.heard))
 
     def _run(self) -> None:
-        # aioice leaves 127.0.0.1 out, and these tests use nothing else.
-        aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._server.serve(sockets=self._sockets))
+        # aioice leaves 127.0.0.1 out, and these tests use nothing else; the tests after them need aioice as it is.
+        with patch.object(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"]):
+            self._loop.run_until_complete(self._server.serve(sockets=self._sockets))
         self._loop.close()
