@@ -79,7 +79,7 @@ def build(config: Config) -> Relay:
     for port in ports:
         reactor.add_port(port)
     advertised = [split_advertised(text) for text in media.advertise]
-    book = AddressBook([port.address for port in ports if not port.patient], advertised)
+    book = AddressBook([port.address for port in ports if port.carries != "control"], advertised)
     core = Core(config, Certificate.generate("loa"), table, engine, hub, reactor, book)
     return Relay(config, core, engine, reactor, ports)
 
@@ -97,6 +97,7 @@ def serve(config: Config, demo: bool = False) -> None:
     tokens = Tokens(load_secret(config.secret_file))
     relay = build(config)
     relay.engine.warm_up()
+    relay.core.hub.warm_up()
     http = HttpServer(create_app(relay.core, config, tokens), sockets, tls=tls)
     gc.set_threshold(*COLLECT_THRESHOLDS)
     settle_garbage()
@@ -186,7 +187,7 @@ def _announce(relay: Relay, http: HttpServer) -> None:
     scheme = "http" if relay.config.http.tls == "off" else "https"
     where = ", ".join(f"{scheme}://{_shown(host)}:{port}" for host, port in http.addresses)
     media = ", ".join(
-        f"{_shown(port.address[0])}:{port.address[1]}" for port in relay.ports if not port.patient
+        f"{_shown(port.address[0])}:{port.address[1]}" for port in relay.ports if port.carries != "control"
     )
     log.info("serving %d channels: %s, media on UDP %s", len(relay.core.hub.channels), where, media)
 

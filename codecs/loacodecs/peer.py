@@ -199,6 +199,19 @@ class Peer:
         return self._dtls.keys if self._dtls is not None else None
 
     @property
+    def opener(self) -> Receiver:
+        """What opens the peer's SRTP and SRTCP, for a shell that does so itself; ValueError before "connected"."""
+        if self._receiver is None:
+            if self.keys is None:
+                raise ValueError("there are no keys yet")
+            self._receiver = Receiver(self.keys)
+        return self._receiver
+
+    def note_authentic(self, now: float) -> None:
+        """The shell itself had an authentic check or packet of the peer at `now`."""
+        self.last_received = max(self.last_received, now)
+
+    @property
     def handshake_pending(self) -> bool:
         """Whether deferred DTLS datagrams wait for `handshake`."""
         return bool(self._pending)
@@ -299,14 +312,12 @@ class Peer:
             self.handshake(now)
 
     def _receive_srtp(self, now: float, data: bytes, *, rtcp: bool) -> None:
-        keys = self.keys
-        if self.state != "connected" or keys is None:
+        if self.state != "connected":
             self._refuse("not_ready")
             return
-        if self._receiver is None:
-            self._receiver = Receiver(keys)
+        opener = self.opener
         try:
-            event = Rtcp(self._receiver.unprotect_rtcp(data)) if rtcp else Rtp(self._receiver.unprotect(data))
+            event = Rtcp(opener.unprotect_rtcp(data)) if rtcp else Rtp(opener.unprotect(data))
         except SrtpError as error:
             self._refuse(_REASONS.get(error.reason, error.reason))
             return

@@ -40,6 +40,14 @@ def _evp_addresses() -> tuple[int, ...]:
         return ()
 
 
+def _hmac_addresses() -> tuple[int, int]:
+    try:
+        _CRYPTO.EVP_sha1.restype = ctypes.c_void_p
+        return _address(_CRYPTO, "HMAC"), int(_CRYPTO.EVP_sha1())
+    except (AttributeError, TypeError):
+        return 0, 0
+
+
 class AeadContext:
     """An OpenSSL cipher context for AES-128-GCM, used by one thread, keyed anew for every packet.
 
@@ -73,6 +81,8 @@ ERRNO_LOCATION = address_of("__errno_location")
 _CRYPTO = ctypes.CDLL(getattr(_hashlib, "__file__", None))
 EVP = _evp_addresses()
 """Addresses of EVP_EncryptInit_ex, EVP_EncryptUpdate, EVP_EncryptFinal_ex, EVP_CIPHER_CTX_ctrl, or empty."""
+HMAC, SHA1 = _hmac_addresses()
+"""Addresses of HMAC and of the digest SHA-1, or zeros."""
 if EVP:
     _CRYPTO.EVP_CIPHER_CTX_new.restype = ctypes.c_void_p
     _CRYPTO.EVP_CIPHER_CTX_free.argtypes = [ctypes.c_void_p]
@@ -164,6 +174,21 @@ def call_evp_ctrl(typingctx: Any, address: Any, context: Any, kind: Any, argumen
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _call(context, builder, _I32, [_I64, _I32, _I32, _I64], args)
+
+    return signature, generate
+
+
+@intrinsic
+def call_hmac(
+    typingctx: Any, address: Any, digest: Any, key: Any, key_length: Any, data: Any, length: Any, out: Any
+) -> Any:
+    """`HMAC(digest, key, key_length, data, length, out, NULL)`."""
+    signature = types.int64(*[types.int64] * 3, types.int32, *[types.int64] * 3)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = [_I64, _I64, _I32, _I64, _I64, _I64, _I64]
+        function = builder.inttoptr(args[0], ir.FunctionType(_I64, kinds).as_pointer())
+        return builder.call(function, [*args[1:], ir.Constant(_I64, 0)])
 
     return signature, generate
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from typing import Literal
 
 from loacodecs.errors import ConfigurationError
 from relay.net import receive, sockaddr, steering
@@ -25,8 +26,8 @@ class UdpPort:
         self.family = sock.family
         self.address: sockaddr.Address = sock.getsockname()[:2]
         self.send_errors = 0
-        self.patient = False
-        """Whether what comes may wait for the next turn: everything but media."""
+        self.carries: Literal["media", "control", "all"] = "all"
+        """What the kernel puts in this socket's queue (see `steering`). Control may wait for the next tick."""
         self.receiver = receive.BatchReceiver()
 
     def send(self, data: bytes, address: sockaddr.Address) -> bool:
@@ -52,7 +53,7 @@ class UdpPort:
 
 
 def open_ports(host: str, port: int, *, receive_buffer: int, send_buffer: int) -> list[UdpPort]:
-    """The sockets that serve UDP `port` of `host`: for each address family one for media and one, `patient`, for the
+    """The sockets that serve UDP `port` of `host`: for each address family one for media and one for the
     rest (see `steering`). `::` means both families, because a packet to an IPv4 listener costs less through an IPv4
     socket than through a dual-stack one.
 
@@ -89,7 +90,8 @@ def _open_pair(host: str, port: int, *, receive_buffer: int, send_buffer: int) -
         log.warning("the kernel cannot tell media from the rest; both share one queue")
         pair.pop().close()
         return pair
-    pair[steering.CONTROL].patient = True
+    pair[steering.MEDIA].carries = "media"
+    pair[steering.CONTROL].carries = "control"
     return pair
 
 

@@ -43,8 +43,8 @@ BATCHES_A_TURN = 8
 class Handler(Protocol):
     """What the reactor drives. All calls come from the media thread; none may raise or block."""
 
-    def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
-        """A datagram came from packed address `source`; `arrival` is the kernel's time in unix seconds."""
+    def on_batch(self, port: UdpPort, count: int, now: float) -> None:
+        """`count` datagrams stand in `port.receiver`; they are gone after the call."""
         ...
 
     def work(self, now: float) -> bool:
@@ -128,12 +128,12 @@ class Reactor:
         return future
 
     def add_port(self, port: UdpPort) -> None:
-        """Read `port` from now on: at once when something comes, a patient one at the next turn.
+        """Read `port` from now on: at once when something comes, one that carries control at the next tick.
 
         Only before `start`, or from the media thread.
         """
         self._ports[port.fd] = port
-        if port.patient:
+        if port.carries == "control":
             self._patient.append(port)
         else:
             self._poller.register(port.fd, select.EPOLLIN)
@@ -141,7 +141,7 @@ class Reactor:
     def remove_port(self, port: UdpPort) -> None:
         """Stop reading `port` and close it. Only from the media thread."""
         if self._ports.pop(port.fd, None) is not None:
-            if port.patient:
+            if port.carries == "control":
                 self._patient.remove(port)
             else:
                 self._poller.unregister(port.fd)
@@ -178,11 +178,10 @@ class Reactor:
 
     def _drain(self, port: UdpPort) -> None:
         for _ in range(BATCHES_A_TURN):
-            count = 0
             now = self._clock()
-            for data, source, arrival in port.receiver.drain(port.fd):
-                count += 1
-                self._handler.on_datagram(port, data, source, now, arrival)
+            count = port.receiver.receive(port.fd)
+            if count:
+                self._handler.on_batch(port, count, now)
             self.datagrams += count
             if count < BATCH or port.fd not in self._ports:
                 return

@@ -55,15 +55,17 @@ class BatchReceiver:
     def __init__(self) -> None:
         self.overflows = 0
         """Datagrams the kernel dropped because the socket's buffer was full (last count it told)."""
-        self._data = np.zeros((BATCH, DATAGRAM), np.uint8)
-        self._names = np.zeros((BATCH, _SOCKADDR), np.uint8)
+        self.data = np.zeros((BATCH, DATAGRAM), np.uint8)
+        self.sizes = np.zeros(BATCH, np.int32)
+        self.name_lengths = np.zeros(BATCH, np.int32)
+        self.names = np.zeros((BATCH, _SOCKADDR), np.uint8)
         self._control = np.zeros((BATCH, _CONTROL), np.uint8)
         self._vectors = np.zeros((BATCH, 2), np.uint64)
         self._headers = np.zeros(BATCH, _HEADER)
         step = np.arange(BATCH, dtype=np.uint64)
-        self._vectors[:, 0] = self._data.ctypes.data + step * DATAGRAM
+        self._vectors[:, 0] = self.data.ctypes.data + step * DATAGRAM
         self._vectors[:, 1] = DATAGRAM
-        self._headers["name"] = self._names.ctypes.data + step * _SOCKADDR
+        self._headers["name"] = self.names.ctypes.data + step * _SOCKADDR
         self._headers["iov"] = self._vectors.ctypes.data + step * 16
         self._headers["iovlen"] = 1
         self._headers["control"] = self._control.ctypes.data + step * _CONTROL
@@ -72,31 +74,35 @@ class BatchReceiver:
         self._lengths = self._headers["length"]
         self._name_lengths = self._headers["namelen"]
         self._control_lengths = self._headers["controllen"]
-        self._data_view = self._data.data.cast("B")
-        self._names_view = self._names.data.cast("B")
+        self._data_view = self.data.data.cast("B")
+        self._names_view = self.names.data.cast("B")
         self._control_view = self._control.data.cast("B")
 
-    def drain(self, fd: int) -> Iterator[tuple[bytes, bytes, float]]:
-        """Yield (datagram, packed source address, arrival in unix seconds), at most `BATCH` of them.
+    def receive(self, fd: int) -> int:
+        """Fetch what is waiting, at most `BATCH` datagrams; returns how many, 0 also when the socket has an error.
 
-        Yields nothing when none is waiting or the socket reports an error.
+        They stand in `data`, `sizes`, `names` and `name_lengths` until the next call.
         """
         # The kernel writes over both lengths; every address of a socket is of one length, so that one may stay.
         self._control_lengths[:] = _CONTROL
-        count = _LIBC.recvmmsg(fd, self._pointer, BATCH, _MSG_DONTWAIT, None)
-        if count <= 0:
-            return
-        lengths = self._lengths[:count].tolist()
-        control_lengths = self._control_lengths[:count].tolist()
-        name_length = int(self._name_lengths[0])
-        for i in range(count):
-            at = i * DATAGRAM
-            name = i * _SOCKADDR
-            yield (
-                bytes(self._data_view[at : at + lengths[i]]),
-                bytes(self._names_view[name : name + name_length]),
-                self._parse_control(i * _CONTROL, control_lengths[i]),
-            )
+        count: int = max(0, _LIBC.recvmmsg(fd, self._pointer, BATCH, _MSG_DONTWAIT, None))
+        self.sizes[:count] = self._lengths[:count]
+        self.name_lengths[:count] = self._name_lengths[:count]
+        return count
+
+    def datagram(self, index: int) -> tuple[bytes, bytes, float]:
+        """Number `index` of the batch: its bytes, its packed source address, its arrival in unix seconds."""
+        at, name = index * DATAGRAM, index * _SOCKADDR
+        return (
+            bytes(self._data_view[at : at + int(self.sizes[index])]),
+            bytes(self._names_view[name : name + int(self.name_lengths[index])]),
+            self._parse_control(index * _CONTROL, int(self._control_lengths[index])),
+        )
+
+    def drain(self, fd: int) -> Iterator[tuple[bytes, bytes, float]]:
+        """Yield the datagrams of one `receive`."""
+        for index in range(self.receive(fd)):
+            yield self.datagram(index)
 
     def _parse_control(self, at: int, length: int) -> float:
         """Walk the control messages (cmsg(3)): arrival time in unix seconds, 0.0 if the kernel gave none."""

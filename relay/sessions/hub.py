@@ -22,6 +22,8 @@ from relay.net import sockaddr
 from relay.net.fanout import FanoutEngine, FanoutTable
 from relay.net.histogram import HistogramCounter
 from relay.net.port import UdpPort
+from relay.net.upkeep_kernel import DONE, LEFT
+from relay.sessions.keeper import Keeper
 from relay.sessions.listener import Listener
 from relay.sessions.publisher import Publisher
 from relay.sessions.reports import Reporter
@@ -32,10 +34,13 @@ log = logging.getLogger("loa.sessions")
 DEFERRED = 16_384
 """Datagrams that may wait for the work budget; the oldest is dropped."""
 
+PUBLISHERS = 1_024
+"""Places for publishers in the upkeep table."""
+
 SOURCES = 8
 """Addresses one session may own at a time; a phone that roams forever does not grow the table."""
 
-TIMER_SCAN_S = 1.0
+TIMER_SCAN_S = 2.0
 """The timers of connected sessions are looked at once in this time, a part of them at each tick: consent is a matter of
 tens of seconds, and five thousand sessions at once would make the sound wait."""
 
@@ -68,6 +73,9 @@ class Hub:
         self.join_seconds = HistogramCounter()
         self.send_drops = 0
         self._engine = engine
+        # Publishers are few; the table holds them beside as many listeners as there are rows.
+        self._keeper = Keeper(table.capacity + PUBLISHERS)
+        self._upkeep = self._keeper.upkeep
         self._reporter = reporter
         self._wall = wall
         self._by_source: dict[bytes, Session] = {}
@@ -78,6 +86,10 @@ class Hub:
         self._scan: list[Session] = []
         self._scanned_at = 0.0
         self._addresses: dict[bytes, Address] = {}
+
+    def warm_up(self) -> None:
+        """Load what is compiled, before anything is on air."""
+        self._upkeep.warm_up()
 
     # -- sessions
 
@@ -96,6 +108,7 @@ class Hub:
 
     def rename(self, session: Session) -> None:
         """The session's ICE credentials changed (ICE restart); the ones before serve until the new are used."""
+        self._keeper.dismiss(session)
         session.ufrags.append(session.credentials.ufrag)
         self._by_ufrag[session.credentials.ufrag] = session
         while len(session.ufrags) > 2:
@@ -106,6 +119,7 @@ class Hub:
         if session.closed:
             return
         session.closed = True
+        self._keeper.dismiss(session)
         listener = self.listeners.pop(session.id, None)
         if listener is not None:
             if listener.row is not None:
@@ -144,6 +158,26 @@ class Hub:
             self.close(session, reason, now)
 
     # -- reactor.Handler
+
+    def on_batch(self, port: UdpPort, count: int, now: float) -> None:
+        """Let the kernel deal with what keeps sessions alive, and look at the rest one by one."""
+        receiver = port.receiver
+        if port.carries == "media" or not self._upkeep.available:
+            for index in range(count):
+                data, source, arrival = receiver.datagram(index)
+                self.on_datagram(port, data, source, now, arrival)
+            return
+        fates = self._upkeep.serve(
+            count, port.fd, receiver.data, receiver.sizes, receiver.names, receiver.name_lengths, now
+        )
+        for index, fate in enumerate(fates[:count].tolist()):
+            if fate == DONE:
+                continue
+            data, source, arrival = receiver.datagram(index)
+            if fate == LEFT:
+                self.on_datagram(port, data, source, now, arrival)
+            elif (session := self._by_source.get(source)) is not None:
+                self._on_rtcp(session, data, now)
 
     def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
         """Media of a known publisher goes out at once; everything else waits its turn."""
@@ -267,9 +301,10 @@ class Hub:
         except MalformedError:
             self.refused["malformed"] += 1
             return
+        self._keeper.heard_rtcp(session, packets)
         listener = self.listeners.get(session.id)
         if listener is not None:
-            listener.on_rtcp(packets, self._engine, now, self._wall)
+            listener.on_rtcp(packets, self._engine, now)
         publisher = self.publishers.get(session.id)
         if publisher is not None:
             publisher.on_rtcp(packets, now)
@@ -289,6 +324,7 @@ class Hub:
             address = session.port.pack(connected.remote)
             listener.start(self.table, connected.keys, session.port.fd, address)
             self._reporter.welcome(listener, self._wall())
+        self._keeper.admit(session, listener, now)
         log.info(
             "%s connected in %.0f ms",
             session,
@@ -297,6 +333,8 @@ class Hub:
         )
 
     def _on_moved(self, session: Session, address: Address) -> None:
+        if session.port is not None:
+            self._keeper.moved(session, session.port)
         listener = self.listeners.get(session.id)
         if listener is not None and listener.row is not None and session.port is not None:
             self.table.set_address(listener.row, session.port.fd, session.port.pack(address))
@@ -327,6 +365,9 @@ class Hub:
         for _ in range(min(len(self._scan), 1 + int(len(self.sessions) * share))):
             session = self._scan.pop()
             if not session.closed:
+                listener = self.listeners.get(session.id)
+                self._keeper.refresh(session, listener)
+                self._keeper.admit(session, listener, now)
                 self._on_session_timer(session, now)
 
     def _on_session_timer(self, session: Session, now: float) -> None:

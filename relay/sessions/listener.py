@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from loacodecs import rtcp, rtp, srtp
+from loacodecs import rtcp, srtp
 from relay.channels.channel import Channel
 from relay.net.fanout import FanoutEngine, FanoutTable, Packet, Row, row_secrets
 from relay.sessions.session import Session
@@ -30,7 +29,6 @@ class ListenerQuality:
     fraction_lost: float = 0.0
     packets_lost: int = 0
     jitter_s: float = 0.0
-    round_trip_s: float | None = None
 
 
 class Listener:
@@ -81,9 +79,7 @@ class Listener:
             table.remove(self.row)
             self.row = None
 
-    def on_rtcp(
-        self, packets: list[rtcp.Packet], engine: FanoutEngine, now: float, wall: Callable[[], float]
-    ) -> None:
+    def on_rtcp(self, packets: list[rtcp.Packet], engine: FanoutEngine, now: float) -> None:
         """Take receiver reports and answer NACKs, within the listener's budget."""
         for packet in packets:
             if isinstance(packet, rtcp.Nack):
@@ -91,15 +87,11 @@ class Listener:
             elif isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
                 for report in packet.reports:
                     if report.ssrc == self.ssrc:
-                        self._note(report, wall())
+                        self.note(report.fraction_lost, report.packets_lost, report.jitter)
 
-    def _note(self, report: rtcp.ReceptionReport, wall: float) -> None:
-        self.quality = ListenerQuality(
-            report.fraction_lost / 256,
-            report.packets_lost,
-            report.jitter / CLOCK_RATE,
-            report.round_trip(rtp.ntp_from_unix(wall)),
-        )
+    def note(self, fraction_lost: int, packets_lost: int, jitter: int) -> None:
+        """A reception report on the row, in its own units: 1/256, packets, timestamp units."""
+        self.quality = ListenerQuality(fraction_lost / 256, packets_lost, jitter / CLOCK_RATE)
 
     def _retransmit(self, lost: tuple[int, ...], engine: FanoutEngine, now: float) -> None:
         channel = self.session.channel

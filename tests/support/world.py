@@ -20,6 +20,7 @@ from relay.net.addresses import AddressBook
 from relay.net.fanout import FanoutEngine, FanoutTable
 from relay.net.histogram import HistogramCounter
 from relay.net.port import UdpPort, open_port
+from relay.net.receive import BatchReceiver
 from relay.ports import SessionCreated
 from relay.sessions.hub import Hub
 from relay.sessions.reports import Reporter
@@ -56,6 +57,18 @@ class InlineReactor:
         port.close()
 
 
+class HandClockReceiver(BatchReceiver):
+    """What arrives, arrives at the world's time."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def datagram(self, index: int) -> tuple[bytes, bytes, float]:
+        data, source, _ = super().datagram(index)
+        return data, source, UNIX + self._world.now
+
+
 class World:
     """One relay core, a clock, and the clients made by `client`."""
 
@@ -68,6 +81,7 @@ class World:
         media = self.config.media
         port = open_port("127.0.0.1", 0, receive_buffer=1 << 22, send_buffer=1 << 22)
         self.reactor.add_port(port)
+        port.receiver = HandClockReceiver(self)
         self.port = port
         table = FanoutTable(media.listeners_max)
         self.engine = FanoutEngine(table, 1)
@@ -103,8 +117,8 @@ class World:
         """One turn of everybody; False when nothing moved."""
         moved = False
         for port in list(self.reactor.ports):
-            for data, source, _ in port.receiver.drain(port.fd):
-                self.hub.on_datagram(port, data, source, self.now, UNIX + self.now)
+            while count := port.receiver.receive(port.fd):
+                self.hub.on_batch(port, count, self.now)
                 moved = True
         while self.hub.work(self.now):
             moved = True

@@ -31,10 +31,12 @@ class Recorder:
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self.events), timeout=5), self.events[-5:]
 
-    def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
-        self.note(data)
-        if data == b"fault":
-            raise RuntimeError("a mistake in a handler")
+    def on_batch(self, port: UdpPort, count: int, now: float) -> None:
+        for index in range(count):
+            data, _, _ = port.receiver.datagram(index)
+            self.note(data)
+            if data == b"fault":
+                raise RuntimeError("a mistake in a handler")
 
     def work(self, now: float) -> bool:
         if not self.pending:

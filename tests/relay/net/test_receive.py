@@ -74,7 +74,7 @@ def test_every_address_means_one_port_of_each_family_with_one_number() -> None:
     try:
         families = [socket.AF_INET, socket.AF_INET, socket.AF_INET6, socket.AF_INET6]
         assert [port.family for port in ports] == families
-        assert [port.patient for port in ports] == [False, True, False, True]
+        assert [port.carries for port in ports] == ["media", "control"] * 2
         assert len({port.address[1] for port in ports}) == 1
         for (media, control), host in zip((ports[:2], ports[2:]), ("127.0.0.1", "::1"), strict=True):
             rtp = [bytes((0x80, 111)) + bytes(20), bytes((0x90, 0x80 | 111)) + bytes(20), bytes((0xBF, 0))]
