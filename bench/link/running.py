@@ -1,0 +1,155 @@
+"""`loa bench link` behind its options: files opened, the proxy run until its time is over or a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from bench.errors import BenchError
+from loacodecs.address import Address
+from loacodecs.errors import ConfigurationError
+
+from . import trace
+from .core import Limits
+from .draws import Seed
+from .loading import load
+from .model import Links
+from .observe import PathObserver
+from .presets import preset
+from .proxy import UdpProxy
+from .replay import Pace
+from .replay import links as replaying
+from .report import LinkReport
+
+_SAY_EVERY_S: Final = 1.0
+_NICENESS: Final = -10
+"""A path does not stand still because something else wants the processor."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What to run. Exactly one of `preset`, `config` and `replay` says what the path is like."""
+
+    listen: Address
+    to: Address
+    preset: str | None = None
+    config: Path | None = None
+    replay: Path | None = None
+    pace: Pace = "time"
+    seed: Seed = 1
+    duration: float | None = None
+    trace: Path | None = None
+    observe: Path | None = None
+    observe_base: float = 0.0
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    json: Path | None = None
+
+
+def run(settings: LinkSettings, say: Callable[[str], None]) -> LinkReport:
+    """Run to the end; `say` gets the way at first, then a line each second. Raises LoaError."""
+    links, name = _links(settings)
+    with contextlib.suppress(OSError):  # not permitted: then at the common priority
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    report = uvloop.run(_run(settings, links, name, say))
+    if settings.json is not None:
+        try:
+            settings.json.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise BenchError(f"{settings.json}: {error.strerror}") from error
+    return report
+
+
+def resolve(host: str, port: int) -> Address:
+    """The address of a host by name or number. Raises ConfigurationError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"{host} is neither an IP address nor a name that is known here") from error
+    name = found[0][4]
+    return str(name[0]), int(name[1])
+
+
+def _links(settings: LinkSettings) -> tuple[Links, str]:
+    if settings.replay is not None:
+        return replaying(trace.read(settings.replay), settings.pace), f"replay of {settings.replay}"
+    path = load(settings.config) if settings.config is not None else preset(settings.preset or "")
+    return path.links(settings.seed), f"{path.name}, seed {settings.seed}"
+
+
+async def _run(settings: LinkSettings, links: Links, name: str, say: Callable[[str], None]) -> LinkReport:
+    with contextlib.ExitStack() as stack:
+        done = None if settings.trace is None else _writer(settings.trace, stack)
+        seen = None if settings.observe is None else _writer(settings.observe, stack)
+        proxy = UdpProxy(
+            links,
+            to=settings.to,
+            listen=settings.listen,
+            limits=settings.limits,
+            record=None if done is None else done.row,
+            observer=None if seen is None else PathObserver(seen.row, settings.observe_base),
+        )
+        with _stopped_by_signals() as stop:
+            async with proxy:
+                say(f"{_text(proxy.address)} leads to {_text(settings.to)}: {name}")
+                gc.collect()
+                gc.freeze()  # what lives for the whole run need not be looked through again
+                await _until(stop, settings.duration, lambda: say(proxy.report().line()))
+                report = proxy.report()
+                elapsed = 0.0 if proxy.core.epoch is None else time.monotonic() - proxy.core.epoch
+        for writer in (done, seen):
+            if writer is not None:
+                writer.close(elapsed)
+    return report
+
+
+async def _until(stop: asyncio.Event, duration: float | None, say: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    end = None if duration is None else loop.time() + duration
+    while not stop.is_set():
+        left = _SAY_EVERY_S if end is None else min(_SAY_EVERY_S, end - loop.time())
+        if left <= 0:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), left)
+        say()
+
+
+def _writer(file: Path, stack: contextlib.ExitStack) -> trace.TraceWriter:
+    """A new file; an old one is left alone, since it may be what somebody wanted to replay."""
+    try:
+        stream = stack.enter_context(file.open("x", encoding="utf-8"))
+    except FileExistsError as error:
+        raise BenchError(f"{file} exists already; name another file, or replay it with --replay") from error
+    except OSError as error:
+        raise BenchError(f"{file}: {error.strerror}") from error
+    return trace.TraceWriter(stream)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[asyncio.Event]:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _text(address: Address) -> str:
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{host}:{address[1]}"
