@@ -20,6 +20,7 @@ from relay.sessions.listener import ListenerQuality
 
 def snapshot(hub: Hub, reactor: Reactor, now: float) -> RelayStats:
     """Everything `/metrics` shows."""
+    hub.read_reports()
     listeners = list(hub.listeners.values())
     publishers = list(hub.publishers.values())
     refused = Counter(hub.refused)

@@ -45,7 +45,7 @@ class UpkeepTable:
         self._lengths = np.zeros((capacity, 2), np.int32)
         self._ssrcs = np.zeros((capacity, 2), np.int64)
         self._sessions = np.zeros(capacity, np.int64)
-        self._heard = np.zeros(capacity, np.float64)
+        self._heard = np.full(capacity, np.inf)
         self._reports = np.zeros((capacity, 5), np.int64)
         self._reported = np.zeros(capacity, np.int64)
         self._free = list(range(capacity - 1, -1, -1))
@@ -94,6 +94,7 @@ class UpkeepTable:
         self._unlink(slot)
         self._texts[slot] = 0
         self._sessions[slot] = 0
+        self._heard[slot] = np.inf
         self._free.append(slot)
 
     def trust(self, slot: int, sender: int) -> None:
@@ -103,6 +104,10 @@ class UpkeepTable:
     def heard(self, slot: int) -> float:
         """When the kernel last had an authentic packet of the session (the clock of `serve`'s `now`)."""
         return float(self._heard[slot])
+
+    def quiet(self, since: float) -> list[int]:
+        """Slots of sessions not heard since `since`."""
+        return [slot for slot in np.flatnonzero(self._heard < since).tolist() if slot in self._bucket_of]
 
     def report(self, slot: int) -> Report | None:
         """The session's newest report, or None when none came since it was asked for last."""

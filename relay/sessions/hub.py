@@ -34,15 +34,11 @@ log = logging.getLogger("loa.sessions")
 DEFERRED = 16_384
 """Datagrams that may wait for the work budget; the oldest is dropped."""
 
-PUBLISHERS = 1_024
-"""Places for publishers in the upkeep table."""
-
 SOURCES = 8
 """Addresses one session may own at a time; a phone that roams forever does not grow the table."""
 
-TIMER_SCAN_S = 2.0
-"""The timers of connected sessions are looked at once in this time, a part of them at each tick: consent is a matter of
-tens of seconds, and five thousand sessions at once would make the sound wait."""
+TIMER_SCAN_S = 1.0
+"""Consent is a matter of tens of seconds; to look at it more often would be waste."""
 
 
 class _Waiting(NamedTuple):
@@ -73,8 +69,7 @@ class Hub:
         self.join_seconds = HistogramCounter()
         self.send_drops = 0
         self._engine = engine
-        # Publishers are few; the table holds them beside as many listeners as there are rows.
-        self._keeper = Keeper(table.capacity + PUBLISHERS)
+        self._keeper = Keeper(table.capacity)
         self._upkeep = self._keeper.upkeep
         self._reporter = reporter
         self._wall = wall
@@ -83,13 +78,19 @@ class Hub:
         self._by_port: dict[int, Session] = {}
         self._joining: dict[str, Session] = {}
         self._deferred: deque[_Waiting] = deque(maxlen=DEFERRED)
-        self._scan: list[Session] = []
-        self._scanned_at = 0.0
+        self._unkept: dict[str, Session] = {}
+        """Connected listeners that the kernel does not keep up."""
+        self._next_scan = 0.0
         self._addresses: dict[bytes, Address] = {}
 
     def warm_up(self) -> None:
         """Load what is compiled, before anything is on air."""
         self._upkeep.warm_up()
+
+    def read_reports(self) -> None:
+        """Bring the qualities of all listeners up to date; also from another thread."""
+        for listener in list(self.listeners.values()):
+            self._keeper.read_report(listener)
 
     # -- sessions
 
@@ -109,6 +110,8 @@ class Hub:
     def rename(self, session: Session) -> None:
         """The session's ICE credentials changed (ICE restart); the ones before serve until the new are used."""
         self._keeper.dismiss(session)
+        if session.connected_at is not None and session.id in self.listeners:
+            self._unkept[session.id] = session
         session.ufrags.append(session.credentials.ufrag)
         self._by_ufrag[session.credentials.ufrag] = session
         while len(session.ufrags) > 2:
@@ -132,6 +135,7 @@ class Hub:
         self._drain(session, now, 0.0)
         self.sessions.pop(session.id, None)
         self._joining.pop(session.id, None)
+        self._unkept.pop(session.id, None)
         for ufrag in session.ufrags:
             self._by_ufrag.pop(ufrag, None)
         if session.kind == "pull" and session.port is not None:
@@ -324,7 +328,8 @@ class Hub:
             address = session.port.pack(connected.remote)
             listener.start(self.table, connected.keys, session.port.fd, address)
             self._reporter.welcome(listener, self._wall())
-        self._keeper.admit(session, listener, now)
+            if not self._keeper.admit(listener, now):
+                self._unkept[session.id] = session
         log.info(
             "%s connected in %.0f ms",
             session,
@@ -358,16 +363,16 @@ class Hub:
         return address
 
     def _scan_timers(self, now: float) -> None:
-        if not self._scan:
-            self._scan = list(self.sessions.values())
-        share = min(1.0, (now - self._scanned_at) / TIMER_SCAN_S)
-        self._scanned_at = now
-        for _ in range(min(len(self._scan), 1 + int(len(self.sessions) * share))):
-            session = self._scan.pop()
-            if not session.closed:
-                listener = self.listeners.get(session.id)
-                self._keeper.refresh(session, listener)
-                self._keeper.admit(session, listener, now)
+        """Look at the timers of connected listeners: of those the kernel keeps up, only at those gone quiet."""
+        if now < self._next_scan:
+            return
+        self._next_scan = now + TIMER_SCAN_S
+        for session in self._keeper.quiet(now):
+            self._on_session_timer(session, now)
+        for session in list(self._unkept.values()):
+            if self._keeper.admit(self.listeners[session.id], now):
+                del self._unkept[session.id]
+            else:
                 self._on_session_timer(session, now)
 
     def _on_session_timer(self, session: Session, now: float) -> None:

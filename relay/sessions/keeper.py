@@ -1,4 +1,4 @@
-"""Hands the upkeep of connected sessions to the kernel, and takes back what the kernel learnt."""
+"""Hands the upkeep of connected listeners to the kernel, and takes back what the kernel learnt."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from relay.net.upkeep import Upkeep, UpkeepTable
 from relay.sessions.listener import Listener
 from relay.sessions.session import Port, Session
 
+QUIET_S = 12.0
+"""Peers check every four to six seconds (RFC 7675 §5.1); one that was not heard for two such times is looked at."""
+
 
 class Keeper:
-    """Keeps the upkeep table in step with the sessions; `capacity` is how many it can hold.
+    """Keeps the upkeep table in step with the listeners' sessions; `capacity` is how many it can hold.
 
     A session that finds no place, or whose credentials are changing, is simply kept up by the Python code.
     """
@@ -18,25 +21,27 @@ class Keeper:
         self.table = UpkeepTable(capacity)
         self.upkeep = Upkeep(self.table)
         self._slots: dict[str, int] = {}
+        self._sessions: dict[int, Session] = {}
 
-    def admit(self, session: Session, listener: Listener | None, now: float) -> None:
-        """Let the kernel answer the session's checks and, for a listener, read its reports."""
+    def admit(self, listener: Listener, now: float) -> bool:
+        """Let the kernel answer the listener's checks and read its reports; whether it can."""
+        session = listener.session
         peer, port = session.peer, session.port
-        if not self.upkeep.available or session.kind == "pull" or peer.remote is None or port is None:
-            return
-        if session.id in self._slots or peer.state != "connected":
-            return
-        opener = peer.opener.handle if listener is not None else 0
+        if not self.upkeep.available or peer.remote is None or port is None or peer.state != "connected":
+            return False
         slot = self.table.add(
             port.pack(peer.remote),
             f"{session.credentials.ufrag}:{session.remote_ufrag}",
             session.credentials.pwd,
-            ssrc=listener.ssrc if listener is not None else 0,
-            opener=opener,
+            ssrc=listener.ssrc,
+            opener=peer.opener.handle,
             now=now,
         )
-        if slot is not None:
-            self._slots[session.id] = slot
+        if slot is None:
+            return False
+        self._slots[session.id] = slot
+        self._sessions[slot] = session
+        return True
 
     def moved(self, session: Session, port: Port) -> None:
         """The session's peer nominated another address."""
@@ -49,6 +54,7 @@ class Keeper:
         slot = self._slots.pop(session.id, None)
         if slot is not None:
             self.table.remove(slot)
+            del self._sessions[slot]
 
     def heard_rtcp(self, session: Session, packets: list[rtcp.Packet]) -> None:
         """RTCP that Python opened: from now on the kernel opens what this sender sends."""
@@ -59,12 +65,18 @@ class Keeper:
         if isinstance(first, rtcp.ReceiverReport | rtcp.SenderReport):
             self.table.trust(slot, first.ssrc)
 
-    def refresh(self, session: Session, listener: Listener | None) -> None:
-        """Tell the session what the kernel heard of its peer."""
-        slot = self._slots.get(session.id)
-        if slot is None:
-            return
-        session.peer.note_authentic(self.table.heard(slot))
-        report = self.table.report(slot)
-        if listener is not None and report is not None:
+    def quiet(self, now: float) -> list[Session]:
+        """Sessions of whose peers the kernel heard nothing for some time; the peers are told when they last did."""
+        found = []
+        for slot in self.table.quiet(now - QUIET_S):
+            session = self._sessions[slot]
+            session.peer.note_authentic(self.table.heard(slot))
+            found.append(session)
+        return found
+
+    def read_report(self, listener: Listener) -> None:
+        """Tell the listener what its newest report said."""
+        slot = self._slots.get(listener.session.id)
+        report = self.table.report(slot) if slot is not None else None
+        if report is not None:
             listener.note(report.fraction_lost, report.packets_lost, report.jitter)
