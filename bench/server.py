@@ -57,7 +57,7 @@ class Server:
         self.channels = [f"kenh-{index}" for index in range(channels)]
         self._folder = tempfile.TemporaryDirectory(prefix="loa-bench-")
         folder = Path(self._folder.name)
-        self.http_port = _free_port(socket.SOCK_STREAM)
+        self.http_port = _free_port(socket.SOCK_STREAM, "127.0.0.1")
         self._secret = secrets.token_hex(32).encode()
         secret_file = folder / "token-secret"
         secret_file.touch(mode=0o600)
@@ -65,7 +65,7 @@ class Server:
         configuration = folder / "loa.toml"
         configuration.write_text(
             _CONFIGURATION.format(
-                media_port=_free_port(socket.SOCK_DGRAM),
+                media_port=_free_port(socket.SOCK_DGRAM, host),
                 http_port=self.http_port,
                 host=host,
                 listeners_max=listeners,
@@ -155,7 +155,7 @@ class Server:
         return lines[0] if lines else "it said nothing"
 
 
-def _free_port(kind: int) -> int:
+def _free_port(kind: int, host: str) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
