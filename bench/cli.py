@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from bench.compare.command import compare
+from bench.link.command import link
 from loacodecs.errors import LoaError
 
 LISTENERS_MAX = 20_000
@@ -17,6 +19,10 @@ CHANNELS_MAX = 256
 @click.group()
 def bench() -> None:
     """Load tests: what a relay carries on this machine, and how even the sound is."""
+
+
+bench.add_command(compare)
+bench.add_command(link)
 
 
 @bench.command()

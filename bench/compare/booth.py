@@ -43,11 +43,15 @@ TAIL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One server's turn. Times are CPU nanoseconds; shares are of all cores, 0..1."""
+    """One server's turn. Times are CPU nanoseconds; shares are of all cores, 0..1.
+
+    `upkeep_ns_per_s`: what the server used in silence, while the floor was measured.
+    """
 
     packets: int
     cpu_ns: int
     floor: FloorRun
+    upkeep_ns_per_s: float
     generator_ns: int
     idle_share: float
     steal_share: float
@@ -67,7 +71,7 @@ class Booth(Stage):
 
     def __init__(self, parameters: Parameters, say: Say, host: str) -> None:
         """`host` is where its listeners are."""
-        super().__init__(parameters, lambda text: say(f"{self.title}: {text}"), host)
+        super().__init__(parameters, lambda text: say(f"{text} ({self.title})"), host)
         self.rivals: list[Booth] = []
         self.phases: list[Phase] = []
         self.crowd: Join | None = None
@@ -76,20 +80,22 @@ class Booth(Stage):
         """Let the publisher and all listeners in, and fall silent."""
         self.go_on_air()
         self.crowd = self.join(self.listener_rows, PLAYING, SAMPLED_STREAMS)
-        self.play(SETTLE_S, "settling")
+        self.play(SETTLE_S)
         self.fall_silent()
         self.publishers.forget_lag()
         self.sessions.forget_lag()
 
-    def take_turn(self, seconds: float, doing: str) -> None:
+    def take_turn(self, seconds: float) -> None:
         """The floor, then `seconds` of measured sound; everything is silent before and after."""
+        cpu_ns, begin = self.server.cpu_ns(), time.monotonic()
         floor = self.floor(min(FLOOR_S, seconds))
+        upkeep = (self.server.cpu_ns() - cpu_ns) / (time.monotonic() - begin)
         packets, cpu_ns, family_ns = self.received(), self.server.cpu_ns(), self._family_ns()
         machine, generator_ns, begin = procfs.machine(), time.process_time_ns(), time.monotonic()
         opening = time.time_ns() + round(LEAD_S * 1e9)
         self.log.open_window(WINDOW, opening, opening + round(seconds * 1e9))
         self.publishers.resume()
-        self.play(LEAD_S + seconds + TAIL_S, doing)
+        self.play(LEAD_S + seconds + TAIL_S)
         self.fall_silent()
         cpu_ns, family_ns = self.server.cpu_ns() - cpu_ns, self._family_ns() - family_ns
         generator_ns, elapsed = time.process_time_ns() - generator_ns, time.monotonic() - begin
@@ -101,6 +107,7 @@ class Booth(Stage):
                 packets=self.received() - packets,
                 cpu_ns=cpu_ns,
                 floor=floor,
+                upkeep_ns_per_s=upkeep,
                 generator_ns=generator_ns,
                 idle_share=now.idle_share_since(machine),
                 steal_share=now.steal_share_since(machine),
@@ -174,7 +181,7 @@ class AiortcPacketsBooth(_FedByRtp):
     """aiortc's MediaRelay of packets that are already encoded."""
 
     name = "aiortc_packets"
-    title = "aiortc, packets"
+    title = "aiortc packets"
 
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start aiortc."""
@@ -187,7 +194,7 @@ class AiortcEncodeBooth(Booth):
     """aiortc's MediaRelay of a decoded track: each listener's sender encodes."""
 
     name = "aiortc_encode"
-    title = "aiortc, encoding"
+    title = "aiortc encoding"
 
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start aiortc."""

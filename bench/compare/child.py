@@ -30,8 +30,8 @@ class Child:
         self.folder = Path(self._files.name)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, command: Sequence[str], http_port: int) -> None:
-        """Start the process and wait until it listens on `http_port`.
+    def start(self, command: Sequence[str], http_port: int, path: str = "/") -> None:
+        """Start the process and wait until it answers a GET of `path` on `http_port`, no matter what.
 
         Raises BenchError with its last words when it does not come up.
         """
@@ -44,7 +44,7 @@ class Child:
                 cwd=self.folder,
             )
         try:
-            self._wait_until_ready(http_port)
+            self._wait_until_ready(http_port, path)
         except BaseException:
             self.close()
             raise
@@ -97,13 +97,13 @@ class Child:
         lines = [line for line in self.last_warnings(3) if line.strip()]
         return lines[-1] if lines else "it said nothing"
 
-    def _wait_until_ready(self, http_port: int) -> None:
+    def _wait_until_ready(self, http_port: int, path: str) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             self.require_alive()
             connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=2)
             with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-                connection.request("GET", "/")
+                connection.request("GET", path)
                 connection.getresponse()
                 return
             time.sleep(_POLL_S)

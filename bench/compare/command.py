@@ -1,0 +1,105 @@
+"""`loa bench compare` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from loacodecs.errors import LoaError
+
+SERVERS = ("loa", "janus", "aiortc_encode", "aiortc_packets")
+LISTENERS_MAX = 5_000
+TURN_S_MIN = 0.5
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _servers(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+    del context, parameter
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in SERVERS]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(SERVERS)}")
+    if "loa" not in names:
+        raise click.BadParameter("loa must be among them: the others are compared with it")
+    return names
+
+
+@click.command()
+@click.option(
+    "--listeners",
+    type=click.IntRange(1, LISTENERS_MAX),
+    default=200,
+    show_default=True,
+    help="Of each server; aiortc gets fewer.",
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(1, 86_400),
+    default=20,
+    show_default=True,
+    help="Seconds of sound for each server, over all rounds.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="How often each server has its turn.",
+)
+@click.option(
+    "--servers",
+    callback=_servers,
+    default=",".join(SERVERS),
+    show_default=True,
+    help="Which to compare, with commas between them.",
+)
+@click.option(
+    "--aiortc-listeners",
+    type=(click.IntRange(1, LISTENERS_MAX), click.IntRange(1, LISTENERS_MAX)),
+    default=(16, 60),
+    show_default=True,
+    metavar="ENCODE PACKETS",
+    help="At most so many listeners of aiortc, encoding for each and with encoded packets.",
+)
+@click.option("--json", "json_file", type=_FILE, required=True)
+def compare(
+    listeners: int,
+    duration: float,
+    rounds: int,
+    servers: list[str],
+    aiortc_listeners: tuple[int, int],
+    json_file: Path,
+) -> None:
+    """Put the same load on this relay, on Janus's streaming plugin and on aiortc's MediaRelay, in turns.
+
+    What is not installed is named with the command that installs it. Janus needs root for a network of its own. Ends
+    with 1 when the run failed or the load generator itself was the bottleneck.
+    """
+    # numba and the peers take a second to import: not for `loa --help`
+    from bench.cli import Progress
+    from bench.compare.compare_scenario import Wish, run
+    from bench.present import schema
+
+    if duration / rounds < TURN_S_MIN:
+        raise click.BadParameter(
+            f"{rounds} rounds of {duration:g} s leave less than {TURN_S_MIN:g} s for a turn",
+            param_hint="--rounds",
+        )
+    most = dict.fromkeys(SERVERS, listeners)
+    most["aiortc_encode"], most["aiortc_packets"] = (min(listeners, limit) for limit in aiortc_listeners)
+    progress = Progress()
+    try:
+        found = run(Wish({name: most[name] for name in servers}, duration, rounds), progress.say)
+        schema.write(found.to_json(), json_file)
+    except LoaError as error:
+        progress.end()
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        progress.end()
+        raise click.ClickException(f"{error.filename or json_file}: {error.strerror}") from error
+    progress.end()
+    click.echo(found.table())
+    click.echo(f"written to {json_file}")
+    if found.invalid_because:
+        sys.exit(1)

@@ -1,0 +1,262 @@
+"""What a comparison found, as JSON and as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+from typing import Any
+
+from bench import verdict
+from bench.compare.booth import BOOTHS, PLAYING, WINDOW, Booth
+from bench.histogram import milliseconds
+from bench.present import distribution, schema
+from bench.report import Generator, Percentiles
+
+OURS = "loa"
+TITLES = {name: booth.title for name, booth in BOOTHS.items()}
+COLUMNS = ("", "listeners", "µs/packet", "/ floor", "/ Loa", "p50 ms", "p99 ms", "lost")
+THEIRS = [name for name in BOOTHS if name != OURS]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One server in one round, microseconds per packet."""
+
+    packets: int
+    cpu_us_per_packet: float
+    floor_us_per_packet: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One server over all rounds."""
+
+    title: str
+    listeners: int
+    wanted: int
+    lost: int
+    turns: Sequence[Turn]
+    upkeep_us_per_listener_s: float
+    latency_ms: Percentiles
+    jitter_ms: Percentiles
+    curves: Mapping[str, Any]
+    frame_ms: int
+    datagram_bytes: int
+    sampled: int
+    wrong: int
+    generator: Generator
+    problems: Sequence[str]
+
+    @property
+    def cpu_us_per_packet(self) -> float:
+        """The median of the turns."""
+        return median(turn.cpu_us_per_packet for turn in self.turns)
+
+    @property
+    def floor_us_per_packet(self) -> float:
+        """The median of the turns; bare `sendmmsg` to the same number of sockets."""
+        return median(turn.floor_us_per_packet for turn in self.turns)
+
+    @classmethod
+    def of(cls, booth: Booth, backlog_drops: int) -> Found:
+        """What a booth's accounts say."""
+        playing, found = booth.playing(), booth.receivers.found
+        sampled = [session for session in playing if session.sample]
+        got = sum(int(booth.receivers.table.got[session.row, WINDOW]) for session in playing)
+        problems = list(booth.crowd.problems) if booth.crowd is not None else []
+        expected = int(booth.log.expected[WINDOW, 0]) * len(playing)
+        if problems or got < expected:
+            problems += booth.server.last_warnings(3)
+        latency, jitter = found.latency[PLAYING, WINDOW], found.jitter[PLAYING, WINDOW]
+        return cls(
+            title=booth.title,
+            listeners=len(playing),
+            wanted=booth.parameters.listeners,
+            lost=expected - got,
+            turns=[
+                Turn(phase.packets, phase.us_per_packet, phase.floor.us_per_packet) for phase in booth.phases
+            ],
+            upkeep_us_per_listener_s=(
+                median(phase.upkeep_ns_per_s for phase in booth.phases) / 1000 / max(len(playing), 1)
+            ),
+            latency_ms=milliseconds(latency, (0.5, 0.99)),
+            jitter_ms=milliseconds(jitter, (0.5, 0.99)),
+            curves={
+                "latency_ms": distribution.curve(latency, int(found.latency_max[PLAYING, WINDOW])),
+                "jitter_ms": distribution.curve(jitter, int(found.jitter_max[PLAYING, WINDOW])),
+            },
+            frame_ms=booth.parameters.frame_ms,
+            datagram_bytes=booth.datagram_bytes,
+            sampled=sum(session.opened for session in sampled),
+            wrong=sum(session.wrong for session in playing) + booth.receivers.unmapped,
+            generator=_generator(booth, backlog_drops),
+            problems=problems,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The server's entry."""
+        return {
+            "cpu_us_per_packet": round(self.cpu_us_per_packet, 3),
+            "latency_ms": dict(self.latency_ms),
+            "listeners": self.listeners,
+            "lost": self.lost,
+            "floor_us_per_packet": round(self.floor_us_per_packet, 3),
+            "upkeep_us_per_listener_s": round(self.upkeep_us_per_listener_s, 2),
+            "jitter_ms": dict(self.jitter_ms),
+            "datagram_bytes": self.datagram_bytes,
+            "turns": [
+                {
+                    "packets": turn.packets,
+                    "cpu_us_per_packet": round(turn.cpu_us_per_packet, 3),
+                    "floor_us_per_packet": round(turn.floor_us_per_packet, 3),
+                }
+                for turn in self.turns
+            ],
+            "distribution": dict(self.curves),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One run of `loa bench compare`. `found` and `mends` are by server; `started` is unix time."""
+
+    found: Mapping[str, Found]
+    mends: Mapping[str, str]
+    started: float
+    rounds: int
+    environment: str
+    duration: float
+
+    @classmethod
+    def of(
+        cls,
+        booths: Sequence[Booth],
+        mends: Mapping[str, str],
+        *,
+        started: float,
+        rounds: int,
+        environment: str,
+        backlog_drops: int,
+    ) -> Comparison:
+        """What the booths' accounts say."""
+        return cls(
+            found={booth.name: Found.of(booth, backlog_drops) for booth in booths},
+            mends=mends,
+            started=started,
+            rounds=rounds,
+            environment=environment,
+            duration=booths[0].parameters.duration,
+        )
+
+    def ratios(self, name: str) -> list[float]:
+        """Their CPU per packet over ours, round by round; empty for a server that is missing."""
+        if name not in self.found or OURS not in self.found:
+            return []
+        pairs = zip(self.found[name].turns, self.found[OURS].turns, strict=True)
+        return [theirs.cpu_us_per_packet / ours.cpu_us_per_packet for theirs, ours in pairs]
+
+    @property
+    def invalid_because(self) -> list[str]:
+        """One sentence for each reason not to believe the figures; empty when there is none."""
+        reasons = []
+        for server in self.found.values():
+            reasons += [
+                f"{server.title}: {text}" for text in verdict.saturated_by(server.generator, server.frame_ms)
+            ]
+            if not server.sampled or server.wrong:
+                reasons.append(
+                    f"{server.title}: of {server.sampled} packets opened {server.wrong} were not what was published"
+                )
+        return reasons
+
+    @property
+    def problems(self) -> list[str]:
+        """What else to know: what failed to join, and what disturbed the run."""
+        found = [
+            f"{server.title}: {text}" for server in self.found.values() for text in server.problems if text
+        ]
+        # the turns are spread over the whole run, so what disturbs one server disturbs all
+        disturbed = {
+            text for server in self.found.values() for text in verdict.disturbed_by(server.generator)
+        }
+        return [*found, *sorted(disturbed)[:1]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        names = [*self.found, *self.mends]
+        ours = self.found.get(OURS)
+        listeners = ours.wanted if ours is not None else max(f.wanted for f in self.found.values())
+        floor = (ours or next(iter(self.found.values()))).floor_us_per_packet
+        return {
+            **schema.header(
+                "compare",
+                started=self.started,
+                parameters={
+                    "listeners": {name: server.wanted for name, server in self.found.items()},
+                    "duration": self.duration,
+                    "rounds": self.rounds,
+                    "servers": names,
+                },
+                invalid_because=self.invalid_because,
+                problems=self.problems,
+            ),
+            "listeners": listeners,
+            "servers": {
+                **{name: server.to_json() for name, server in self.found.items()},
+                **{name: {"missing": mend} for name, mend in self.mends.items()},
+            },
+            "floor_us_per_packet": round(floor, 3),
+            "ratio": {
+                name: round(median(ratios), 3) if (ratios := self.ratios(name)) else None for name in THEIRS
+            },
+            "ratio_by_round": {name: [round(ratio, 3) for ratio in self.ratios(name)] for name in THEIRS},
+            "environment": self.environment,
+            "generator": {name: asdict(server.generator) for name, server in self.found.items()},
+        }
+
+    def table(self) -> str:
+        """The figures for people."""
+        rows = [COLUMNS]
+        for name, server in self.found.items():
+            ratios = self.ratios(name)
+            rows.append(
+                (
+                    server.title,
+                    str(server.listeners),
+                    f"{server.cpu_us_per_packet:.2f}",
+                    f"{server.cpu_us_per_packet / server.floor_us_per_packet:.2f}",
+                    f"{median(ratios):.2f}" if ratios else "-",
+                    _spoken(server.latency_ms["p50"]),
+                    _spoken(server.latency_ms["p99"]),
+                    str(server.lost),
+                )
+            )
+        lines = [f"{first:<18}" + "".join(f"{cell:>11}" for cell in rest) for first, *rest in rows]
+        lines += [f"not here: {TITLES[name]}; {mend}" for name, mend in self.mends.items()]
+        lines += [f"problem: {text}" for text in self.problems]
+        lines += [f"NOT VALID: {text}" for text in self.invalid_because]
+        return "\n".join(lines)
+
+
+def _generator(booth: Booth, backlog_drops: int) -> Generator:
+    phases, shares = booth.phases, {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    packets = sum(phase.packets for phase in phases)
+    return Generator(
+        cpu_us_per_packet=round(sum(phase.generator_ns for phase in phases) / 1000 / max(packets, 1), 3),
+        pacer_lag_ms={name: round(booth.publishers.lag_ms(share), 3) for name, share in shares.items()},
+        timer_lag_ms={name: round(booth.sessions.lag_ms(share), 3) for name, share in shares.items()},
+        socket_overflows=booth.receivers.overflowed,
+        backlog_drops=backlog_drops,
+        not_handed_over=booth.receivers.not_handed_over,
+        publish_failures=booth.publishers.failed,
+        floor_lost=sum(phase.floor.sent for phase in phases) - booth.floor_received(),
+        idle_share=round(mean(phase.idle_share for phase in phases), 4),
+        steal_share=round(mean(phase.steal_share for phase in phases), 4),
+        others_cores=round(mean(phase.others_cores for phase in phases), 3),
+        join_cores=round(booth.crowd.generator_cores, 2) if booth.crowd is not None else 0.0,
+    )
+
+
+def _spoken(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
