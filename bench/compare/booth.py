@@ -30,12 +30,13 @@ from bench.under_test import UnderTest
 from loacodecs import rtp
 from loacodecs.address import Address
 
-WINDOW = 0
+# Windows of the send log: what counts, and the turn before, which does not
+WINDOW, REHEARSAL = 0, 1
 PLAYING = 0
 SAMPLED_STREAMS = 4
 OPUS_PAYLOAD_TYPE = 111
-SETTLE_S = 1.0
 FLOOR_S = 0.4
+REHEARSAL_S = 1.0
 # Sound before the window of a phase, and after it: aiortc's jitter buffer gives a packet out when four more have come
 LEAD_S = 0.2
 TAIL_S = 0.2
@@ -80,20 +81,26 @@ class Booth(Stage):
         """Let the publisher and all listeners in, and fall silent."""
         self.go_on_air()
         self.crowd = self.join(self.listener_rows, PLAYING, SAMPLED_STREAMS)
-        self.play(SETTLE_S)
         self.fall_silent()
+
+    def rehearse(self) -> None:
+        """A turn that does not count; to be called when all booths are open."""
+        self._turn(REHEARSAL_S, REHEARSAL)
         self.publishers.forget_lag()
         self.sessions.forget_lag()
 
     def take_turn(self, seconds: float) -> None:
         """The floor, then `seconds` of measured sound; everything is silent before and after."""
+        self.phases.append(self._turn(seconds, WINDOW))
+
+    def _turn(self, seconds: float, window: int) -> Phase:
         cpu_ns, begin = self.server.cpu_ns(), time.monotonic()
         floor = self.floor(min(FLOOR_S, seconds))
         upkeep = (self.server.cpu_ns() - cpu_ns) / (time.monotonic() - begin)
         packets, cpu_ns, family_ns = self.received(), self.server.cpu_ns(), self._family_ns()
         machine, generator_ns, begin = procfs.machine(), time.process_time_ns(), time.monotonic()
         opening = time.time_ns() + round(LEAD_S * 1e9)
-        self.log.open_window(WINDOW, opening, opening + round(seconds * 1e9))
+        self.log.open_window(window, opening, opening + round(seconds * 1e9))
         self.publishers.resume()
         self.play(LEAD_S + seconds + TAIL_S)
         self.fall_silent()
@@ -101,20 +108,17 @@ class Booth(Stage):
         generator_ns, elapsed = time.process_time_ns() - generator_ns, time.monotonic() - begin
         now = procfs.machine()
         self.account()
-        self.log.open_window(WINDOW, NEVER, NEVER)
-        self.phases.append(
-            Phase(
-                packets=self.received() - packets,
-                cpu_ns=cpu_ns,
-                floor=floor,
-                upkeep_ns_per_s=upkeep,
-                generator_ns=generator_ns,
-                idle_share=now.idle_share_since(machine),
-                steal_share=now.steal_share_since(machine),
-                others_cores=max(
-                    0.0, (now.busy_s_since(machine) - (family_ns + generator_ns) / 1e9) / elapsed
-                ),
-            )
+        self.log.open_window(window, NEVER, NEVER)
+        own_s = (family_ns + generator_ns) / 1e9
+        return Phase(
+            packets=self.received() - packets,
+            cpu_ns=cpu_ns,
+            floor=floor,
+            upkeep_ns_per_s=upkeep,
+            generator_ns=generator_ns,
+            idle_share=now.idle_share_since(machine),
+            steal_share=now.steal_share_since(machine),
+            others_cores=max(0.0, (now.busy_s_since(machine) - own_s) / elapsed),
         )
 
     def _family_ns(self) -> int:

@@ -62,7 +62,8 @@ def _servers(context: click.Context, parameter: click.Parameter, text: str) -> l
     metavar="ENCODE PACKETS",
     help="At most so many listeners of aiortc, encoding for each and with encoded packets.",
 )
-@click.option("--json", "json_file", type=_FILE, required=True)
+@click.option("--json", "json_file", type=_FILE, required=True, help="Where the report goes.")
+@click.option("--html", "html_file", type=_FILE, help="Write it as a page, too.")
 def compare(
     listeners: int,
     duration: float,
@@ -70,6 +71,7 @@ def compare(
     servers: list[str],
     aiortc_listeners: tuple[int, int],
     json_file: Path,
+    html_file: Path | None,
 ) -> None:
     """Put the same load on this relay, on Janus's streaming plugin and on aiortc's MediaRelay, in turns.
 
@@ -80,6 +82,7 @@ def compare(
     from bench.cli import Progress
     from bench.compare.compare_scenario import Wish, run
     from bench.present import schema
+    from bench.present.html import write_html
 
     if duration / rounds < TURN_S_MIN:
         raise click.BadParameter(
@@ -91,7 +94,10 @@ def compare(
     progress = Progress()
     try:
         found = run(Wish({name: most[name] for name in servers}, duration, rounds), progress.say)
-        schema.write(found.to_json(), json_file)
+        report = found.to_json()
+        schema.write(report, json_file)
+        if html_file is not None:
+            write_html(report, html_file)
     except LoaError as error:
         progress.end()
         raise click.ClickException(str(error)) from error

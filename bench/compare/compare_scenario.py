@@ -4,7 +4,7 @@ The order of a run:
 
 1. A private network, if this process may make one (`bench.compare.namespace`); else plain loopback, without Janus.
 2. One booth a server: its listeners' sockets, the server, the publisher, the listeners. All of them stay.
-3. Rounds. In each, every server has one turn: the floor on its listeners' sockets, then sound, then silence. Every
+3. A turn each that does not count, and then rounds. In each, every server has one turn: the floor on its listeners' sockets, then sound, then silence. Every
    second round goes backwards (A B C D, D C B A), so that what drifts evenly falls on all alike.
 4. A ratio is taken within each round, since a shared machine changes its speed from minute to minute, and the
    median of the rounds is what is told.
@@ -93,6 +93,9 @@ def _open(booths: Sequence[Booth], undo: contextlib.ExitStack) -> None:
 
 
 def _play(booths: Sequence[Booth], wish: Wish, say: Say) -> None:
+    for booth in booths:
+        say(f"rehearsal, {booth.title}")
+        booth.rehearse()
     seconds = wish.duration / wish.rounds
     for number in range(wish.rounds):
         for booth in booths if number % 2 == 0 else reversed(booths):

@@ -97,6 +97,7 @@ class Found:
     def to_json(self) -> dict[str, Any]:
         """The server's entry."""
         return {
+            "title": self.title,
             "cpu_us_per_packet": round(self.cpu_us_per_packet, 3),
             "latency_ms": dict(self.latency_ms),
             "listeners": self.listeners,
@@ -176,11 +177,9 @@ class Comparison:
         found = [
             f"{server.title}: {text}" for server in self.found.values() for text in server.problems if text
         ]
-        # the turns are spread over the whole run, so what disturbs one server disturbs all
-        disturbed = {
-            text for server in self.found.values() for text in verdict.disturbed_by(server.generator)
-        }
-        return [*found, *sorted(disturbed)[:1]]
+        # the turns are spread over the whole run, so what disturbs one server disturbs all: tell the worst
+        worst = max((server.generator for server in self.found.values()), key=lambda each: each.others_cores)
+        return [*found, *verdict.disturbed_by(worst)]
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
