@@ -54,7 +54,7 @@ class AddressType(click.ParamType[tuple[str, int]]):
     default=0,
     help="Milliseconds that path takes at the least.",
 )
-@click.option("--clients", type=click.IntRange(1, 20_000), default=1024, show_default=True, help="At a time.")
+@click.option("--clients", type=click.IntRange(1, 20_000), default=512, show_default=True, help="At a time.")
 @click.option("--json", "json_file", type=_FILE, help="Write the figures of the end.")
 def link(
     listen: tuple[str, int],

@@ -27,7 +27,7 @@ Record = Callable[[float, int, Direction, int, tuple[float, ...]], None]
 class Limits:
     """clients at a time; datagrams and bytes on their way; seconds of silence after which a client is forgotten."""
 
-    clients: int = 1024
+    clients: int = 512
     datagrams: int = 200_000
     bytes: int = 64 * 1024 * 1024
     idle_s: float = 60.0

@@ -18,6 +18,7 @@ from typing import Final
 import uvloop
 
 from bench.errors import BenchError
+from bench.procfs import require_descriptors
 from loacodecs.address import Address
 from loacodecs.errors import ConfigurationError
 
@@ -60,8 +61,9 @@ class LinkSettings:
 def run(settings: LinkSettings, say: Callable[[str], None]) -> LinkReport:
     """Run to the end; `say` gets the way at first, then a line each second. Raises LoaError."""
     links, name = _links(settings)
-    with contextlib.suppress(OSError):  # not permitted: then at the common priority
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    require_descriptors(settings.limits.clients)
+    if settings.json is not None and not settings.json.parent.is_dir():
+        raise BenchError(f"{settings.json}: there is no such folder")
     report = uvloop.run(_run(settings, links, name, say))
     if settings.json is not None:
         try:
@@ -89,28 +91,30 @@ def _links(settings: LinkSettings) -> tuple[Links, str]:
 
 
 async def _run(settings: LinkSettings, links: Links, name: str, say: Callable[[str], None]) -> LinkReport:
-    with contextlib.ExitStack() as stack:
-        done = None if settings.trace is None else _writer(settings.trace, stack)
-        seen = None if settings.observe is None else _writer(settings.observe, stack)
-        proxy = UdpProxy(
-            links,
-            to=settings.to,
-            listen=settings.listen,
-            limits=settings.limits,
-            record=None if done is None else done.row,
-            observer=None if seen is None else PathObserver(seen.row, settings.observe_base),
-        )
-        with _stopped_by_signals() as stop:
-            async with proxy:
-                say(f"{_text(proxy.address)} leads to {_text(settings.to)}: {name}")
-                gc.collect()
-                gc.freeze()  # what lives for the whole run need not be looked through again
-                await _until(stop, settings.duration, lambda: say(proxy.report().line()))
-                report = proxy.report()
-                elapsed = 0.0 if proxy.core.epoch is None else time.monotonic() - proxy.core.epoch
-        for writer in (done, seen):
-            if writer is not None:
-                writer.close(elapsed)
+    done, seen = (None if file is None else _writer(file) for file in (settings.trace, settings.observe))
+    proxy = UdpProxy(
+        links,
+        to=settings.to,
+        listen=settings.listen,
+        limits=settings.limits,
+        record=None if done is None else done.row,
+        observer=None if seen is None else PathObserver(seen.row, settings.observe_base),
+    )
+    with _stopped_by_signals() as stop:
+        async with proxy:
+            say(f"{_text(proxy.address)} leads to {_text(settings.to)}: {name}")
+            with contextlib.suppress(OSError):  # not permitted: then at the common priority
+                os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+            gc.collect()
+            gc.freeze()  # what lives for the whole run need not be looked through again
+            await _until(stop, settings.duration, lambda: say(proxy.report().line()))
+            report = proxy.report()
+            elapsed = 0.0 if proxy.core.epoch is None else time.monotonic() - proxy.core.epoch
+    for file, writer in ((settings.trace, done), (settings.observe, seen)):
+        if writer is not None:
+            writer.close(elapsed)
+            if writer.failure is not None:
+                raise BenchError(f"{file} is not complete: {writer.failure.strerror}") from writer.failure
     return report
 
 
@@ -126,15 +130,14 @@ async def _until(stop: asyncio.Event, duration: float | None, say: Callable[[], 
         say()
 
 
-def _writer(file: Path, stack: contextlib.ExitStack) -> trace.TraceWriter:
+def _writer(file: Path) -> trace.TraceWriter:
     """A new file; an old one is left alone, since it may be what somebody wanted to replay."""
     try:
-        stream = stack.enter_context(file.open("x", encoding="utf-8"))
+        return trace.TraceWriter(file.open("x", encoding="utf-8"))
     except FileExistsError as error:
         raise BenchError(f"{file} exists already; name another file, or replay it with --replay") from error
     except OSError as error:
         raise BenchError(f"{file}: {error.strerror}") from error
-    return trace.TraceWriter(stream)
 
 
 @contextlib.contextmanager

@@ -89,22 +89,39 @@ class Trace:
 
 
 class TraceWriter:
-    """Writes rows as they happen; `close` says how long it was."""
+    """Writes rows as they happen; `close` says how long it was.
+
+    When the disk is full the rest is left out, since a recorder must not disturb what it records: `failure` says so.
+    """
 
     def __init__(self, stream: TextIO) -> None:
+        self.failure: OSError | None = None
         self._stream = stream
-        stream.write(f"{_HEADER}\n{_COLUMNS}\n")
+        self._closed = False
+        self._write(f"{_HEADER}\n{_COLUMNS}\n")
 
     def row(self, at: float, client: int, direction: Direction, size: int, delays: Iterable[float]) -> None:
         """Note a packet sent at `at`, seconds since the beginning, and its delays in seconds."""
         said = " ".join([f"{delay * 1000:.3f}" for delay in delays]) or "lost"
-        self._stream.write(f"{at:.6f},{client},{direction},{size},{said}\n")
+        self._write(f"{at:.6f},{client},{direction},{size},{said}\n")
 
     def close(self, end: float) -> None:
         """Write the end of the recording, in seconds since the beginning, and close the file."""
-        if not self._stream.closed:
-            self._stream.write(f"# end {end:.6f}\n")
+        if self._closed:
+            return
+        self._write(f"# end {end:.6f}\n")
+        self._closed = True
+        try:
             self._stream.close()
+        except OSError as error:
+            self.failure = self.failure or error
+
+    def _write(self, text: str) -> None:
+        if self.failure is None:
+            try:
+                self._stream.write(text)
+            except OSError as error:
+                self.failure = error
 
 
 def read(file: Path) -> Trace:

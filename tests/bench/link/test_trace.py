@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 from pathlib import Path
 
@@ -99,3 +100,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff")
     with pytest.raises(ConfigurationError, match="is not UTF-8"):
         read(tmp_path / "binary")
+
+
+class FullDisk(io.StringIO):
+    """Takes so many bytes and no more."""
+
+    def write(self, text: str) -> int:
+        if self.tell() + len(text) > 100:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_full_disk_ends_the_recording_and_disturbs_nothing_else() -> None:
+    writer = TraceWriter(FullDisk())
+    for number in range(100):
+        writer.row(number * 0.02, 0, "down", 172, (0.06,))
+    writer.close(2.0)
+    assert writer.failure is not None
+    assert writer.failure.strerror == "No space left on device"
