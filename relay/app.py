@@ -46,7 +46,7 @@ SWITCH_INTERVAL_S = 0.0001
 
 
 COLLECT_INTERVAL_S = 20.0
-COLLECT_THRESHOLDS = (10_000, 20, 1_000_000)
+COLLECT_THRESHOLDS = (2_000, 100, 1_000_000)
 """The collector's oldest generation is left to `_keep_house`: a full collection over ten thousand sessions would hold
 the media thread for tens of milliseconds, and would come just when many of them join."""
 

@@ -8,6 +8,7 @@ handing media on at once, and then spends at most `WORK_BUDGET_S` on everything 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import queue
@@ -38,6 +39,14 @@ WORK_BUDGET_S = 0.001
 
 BATCHES_A_TURN = 8
 """Batches read from one socket before the others have their turn."""
+
+
+_PR_SET_TIMERSLACK = 29
+
+
+def _wake_on_time() -> None:
+    """Let the kernel end this thread's timed waits within 1 µs, not 50 (prctl(2)); the wait for the GIL is one."""
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1_000, 0, 0, 0)
 
 
 class Handler(Protocol):
@@ -149,6 +158,7 @@ class Reactor:
             port.close()
 
     def _run(self) -> None:
+        _wake_on_time()
         busy = False
         while not self._stopping:
             try:

@@ -49,7 +49,7 @@ class Session:
         self.ufrags = [credentials.ufrag]
         """User fragments that find the session: the current one, and the one before an ICE restart."""
         self.subject = subject
-        self.offer = offer
+        self.mid = offer.mid if offer is not None else "0"
         self.remote_ufrag = offer.ice_ufrag if offer is not None else ""
         self.created = now
         self.connected_at: float | None = None
