@@ -23,7 +23,7 @@ from bench.present import machine, schema
 from bench.present.schema import Report
 
 # Parameters in which runs may differ and still be compared
-_FREE_PARAMETERS = frozenset({"duration"})
+_FREE_PARAMETERS = frozenset({"duration", "rounds", "servers"})
 
 
 class Verdict(StrEnum):

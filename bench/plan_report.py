@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.plan import FORMULAS, IDLE_LIMIT_BYTES, MONTH_LIMIT_BYTES, Capacity, Plan, Tier
 from bench.present import schema
+from bench.present.schema import Report
 from bench.wire import IP_BYTES, Rendition, controls
 
 _SOURCE_KEYS = (
@@ -131,7 +132,7 @@ def _hop(sender: str, receiver: str, stream: float, busiest: float, total: float
     }
 
 
-def tables(report: dict[str, Any]) -> str:
+def tables(report: Report) -> str:
     """The report for people: capacity, hops, months, formulas, notes."""
     parts = [
         _table(capacity_rows(report)),
@@ -143,7 +144,7 @@ def tables(report: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def capacity_rows(report: dict[str, Any]) -> list[Sequence[str]]:
+def capacity_rows(report: Report) -> list[Sequence[str]]:
     """The heading and one row for each number of receivers and rendition."""
     rows: list[Sequence[str]] = [
         (
@@ -176,7 +177,7 @@ def capacity_rows(report: dict[str, Any]) -> list[Sequence[str]]:
     return rows
 
 
-def hop_rows(report: dict[str, Any]) -> list[Sequence[str]]:
+def hop_rows(report: Report) -> list[Sequence[str]]:
     """The heading and one row for each hop of the largest number of receivers in the first rendition."""
     first = report["capacity"][0]["rendition"]
     largest = max(
@@ -197,7 +198,7 @@ def hop_rows(report: dict[str, Any]) -> list[Sequence[str]]:
     return rows
 
 
-def month_rows(report: dict[str, Any]) -> list[Sequence[str]]:
+def month_rows(report: Report) -> list[Sequence[str]]:
     """The heading and one row for each rendition: bytes, kbit/s, and the month's data of one receiver."""
     hours = f"{report['assumptions']['hours']:g} h"
     rows: list[Sequence[str]] = [
@@ -223,6 +224,28 @@ def month_rows(report: dict[str, Any]) -> list[Sequence[str]]:
                 f"{_yes(four['within_limit'])} / {_yes(six['within_limit'])}",
             )
         )
+    return rows
+
+
+def limit_rows(report: Report) -> list[Sequence[str]]:
+    """The heading and one row for each rendition: receivers on one relay by what would end first."""
+    names = list(report["renditions"][0]["receivers_per_relay_by"])
+    rows: list[Sequence[str]] = [("rendition", *names, "µs CPU per receiver and second")]
+    for each in report["renditions"]:
+        limits = each["receivers_per_relay_by"]
+        rows.append(
+            (each["name"], *(f"{limits[name]:,}" for name in names), f"{each['us_per_receiver_s']:.1f}")
+        )
+    return rows
+
+
+def control_rows(report: Report) -> list[Sequence[str]]:
+    """The heading and one row for each kind of control datagram."""
+    rows: list[Sequence[str]] = [("datagram", "UDP payload", "every", "way", "when")]
+    for each in report["control"]:
+        way = "to the receiver" if each["down"] else "from the receiver"
+        when = "while sound plays" if each["on_air"] else "always"
+        rows.append((each["name"], f"{each['payload_bytes']} B", f"{each['every_s']:g} s", way, when))
     return rows
 
 
