@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bench.commands import diff, plan
 from bench.compare.command import compare
 from bench.link.command import link
 from loacodecs.errors import LoaError
@@ -22,7 +23,9 @@ def bench() -> None:
 
 
 bench.add_command(compare)
+bench.add_command(diff)
 bench.add_command(link)
+bench.add_command(plan)
 
 
 @bench.command()
@@ -60,6 +63,9 @@ bench.add_command(link)
 )
 @click.option("--aligned", is_flag=True, help="All channels send at the same moment instead of staggered.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it as a page, too."
+)
 def relay(
     listeners: int,
     duration: float,
@@ -69,12 +75,14 @@ def relay(
     join_burst: int,
     aligned: bool,
     json_file: Path,
+    html_file: Path | None,
 ) -> None:
     """Start a relay, join real WHEP sessions, publish, and measure cost, latency, jitter and loss.
 
     Ends with 1 when the run failed or the load generator itself was the bottleneck.
     """
     # numba and the peers take a second to import: not for `loa --help`
+    from bench.present.html import write_html
     from bench.relay_scenario import run
     from bench.stage import Parameters
 
@@ -93,6 +101,8 @@ def relay(
     try:
         report = run(parameters, progress.say)
         report.write(json_file)
+        if html_file is not None:
+            write_html(report.to_json(), html_file)
     except LoaError as error:
         progress.end()
         raise click.ClickException(str(error)) from error
