@@ -6,10 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loacodecs.errors import LoaError
+
+if TYPE_CHECKING:
+    from bench.wire import Rendition
 
 RECEIVERS_MAX = 8_000_000_000
 
@@ -64,6 +68,18 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> Se
     return sizes
 
 
+def _renditions(
+    context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> Sequence[Rendition]:
+    """Renditions, each value one or several separated by commas."""
+    from bench.wire import Rendition
+
+    try:
+        return [Rendition.parse(part) for value in values for part in value.split(",")]
+    except LoaError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
 @click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -78,6 +94,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> Se
     "--rendition",
     "renditions",
     multiple=True,
+    callback=_renditions,
     default=("24k/20ms", "24k/60ms", "32k/20ms"),
     show_default=True,
     help="Bitrate and packet time, with /red for RFC 2198; may be given more than once or separated by commas.",
@@ -115,7 +132,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> Se
 def plan(
     report: Path,
     listeners: Sequence[int],
-    renditions: Sequence[str],
+    renditions: Sequence[Rendition],
     core_share: float,
     link: float,
     hours: float,
@@ -128,12 +145,10 @@ def plan(
     from bench.plan import Assumptions, make
     from bench.present import schema
     from bench.present.html import write_html
-    from bench.wire import Rendition
 
     try:
-        wanted = [Rendition.parse(part) for text in renditions for part in text.split(",")]
         assumed = Assumptions(core_share=core_share, link_mbps=link, hours=hours, ip=int(ip))
-        found = plan_report.to_json(make(schema.read(report), listeners, wanted, assumed), report)
+        found = plan_report.to_json(make(schema.read(report), listeners, renditions, assumed), report)
         if json_file is not None:
             schema.write(found, json_file)
         if html_file is not None:

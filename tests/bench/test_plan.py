@@ -155,7 +155,7 @@ def test_assumptions_change_the_plan(tmp_path: Path) -> None:
         (["--listeners", ""], 2, "--listeners"),
         (["--core-share", "2"], 2, "--core-share"),
         (["--ip", "5"], 2, "--ip"),
-        (["--rendition", "fast"], 1, "'fast' is no rendition"),
+        (["--rendition", "24k/20ms,fast"], 2, "'fast' is no rendition"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path: Path, arguments: list[str], code: int, word: str) -> None:
