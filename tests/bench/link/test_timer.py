@@ -27,9 +27,11 @@ async def test_a_time_that_has_passed_wakes_at_once_and_none_wakes_never() -> No
     woken = asyncio.Event()
     timer = PreciseTimer(woken.set)
     try:
-        timer.set(time.monotonic() - 10)
-        await asyncio.wait_for(woken.wait(), 5)
-        woken.clear()
+        past = time.monotonic() - 10
+        for _ in range(2):
+            timer.set(past)
+            await asyncio.wait_for(woken.wait(), 5)
+            woken.clear()
         timer.set(time.monotonic() + 0.01)
         timer.set(None)
         other = asyncio.Event()
