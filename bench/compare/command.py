@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -93,7 +96,8 @@ def compare(
     most["aiortc_encode"], most["aiortc_packets"] = (min(listeners, limit) for limit in aiortc_listeners)
     progress = Progress()
     try:
-        found = run(Wish({name: most[name] for name in servers}, duration, rounds), progress.say)
+        with _tidy_when_terminated():
+            found = run(Wish({name: most[name] for name in servers}, duration, rounds), progress.say)
         report = found.to_json()
         schema.write(report, json_file)
         if html_file is not None:
@@ -109,3 +113,18 @@ def compare(
     click.echo(f"written to {json_file}")
     if found.invalid_because:
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """SIGTERM, as `timeout` sends it, ends like Ctrl-C: servers stopped, folders removed."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -4,8 +4,9 @@ The order of a run:
 
 1. A private network, if this process may make one (`bench.compare.namespace`); else plain loopback, without Janus.
 2. One booth a server: its listeners' sockets, the server, the publisher, the listeners. All of them stay.
-3. A turn each that does not count, and then rounds. In each, every server has one turn: the floor on its listeners' sockets, then sound, then silence. Every
-   second round goes backwards (A B C D, D C B A), so that what drifts evenly falls on all alike.
+3. A turn each that does not count, and then rounds. In each, every server has one turn: the floor on its listeners'
+   sockets, then sound, then silence. Every second round goes backwards (A B C D, D C B A), so that what drifts
+   evenly falls on all alike.
 4. A ratio is taken within each round, since a shared machine changes its speed from minute to minute, and the
    median of the rounds is what is told.
 """

@@ -80,11 +80,14 @@ class JanusSignalling:
                 self._work.get_nowait()
         for _ in range(CONNECTIONS):
             self._work.put(None)
-        # the long poll would go on for up to 30 s
-        if (polling := self._poll_connection.sock) is not None:
-            with contextlib.suppress(OSError):
-                polling.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
+        *workers, events = self._threads
+        while events.is_alive():
+            # the long poll would go on for up to 30 s; it may also be about to begin
+            if (polling := self._poll_connection.sock) is not None:
+                with contextlib.suppress(OSError):
+                    polling.shutdown(socket.SHUT_RDWR)
+            events.join(0.05)
+        for thread in workers:
             thread.join()
         os.close(self._wake)
 

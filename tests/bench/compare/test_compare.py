@@ -1,0 +1,77 @@
+"""A comparison in small, against the real servers: everything arrives, and every figure is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import bench
+from bench.compare import janus_server
+from bench.present import schema
+
+
+def compared(servers: str, folder: Path) -> dict[str, Any]:
+    """The first run that the generator itself calls fit, of three: the tests' machine may be busy elsewhere."""
+    file = folder / "report.json"
+    for _ in range(3):
+        words = f"compare --listeners 5 --duration 1.2 --rounds 2 --servers {servers} --aiortc-listeners 2 5".split()
+        files = ["--json", str(file), "--html", str(folder / "report.html")]
+        result = CliRunner().invoke(bench, [*words, *files])
+        assert file.exists(), result.output
+        report: dict[str, Any] = json.loads(file.read_text())
+        assert result.exit_code == (0 if report["valid"] else 1), result.output
+        if report["valid"]:
+            break
+    assert report["valid"], report["invalid_because"]
+    schema.validate(report)
+    return report
+
+
+def check(report: dict[str, Any], name: str, listeners: int = 5) -> None:
+    server = report["servers"][name]
+    assert server["listeners"] == listeners, report["problems"]
+    assert server["lost"] == 0
+    assert server["cpu_us_per_packet"] > 1
+    assert 0 < server["latency_ms"]["p50"] <= server["latency_ms"]["p99"]
+    assert server["datagram_bytes"] == pytest.approx(report["servers"]["loa"]["datagram_bytes"], abs=8)
+    # a phase plays 0.6 s at 50 packets a second, with a little sound before and after
+    for turn in server["turns"]:
+        assert listeners * 40 < turn["packets"] < listeners * 80
+        assert turn["floor_us_per_packet"] > 0
+
+
+def test_loa_and_aiortc_side_by_side(tmp_path: Path) -> None:
+    report = compared("loa,aiortc_packets,aiortc_encode", tmp_path)
+    check(report, "loa")
+    check(report, "aiortc_packets")
+    check(report, "aiortc_encode", 2)
+    assert report["ratio"]["aiortc_encode"] > report["ratio"]["aiortc_packets"] > 0
+    assert report["ratio"]["janus"] is None
+    # aiortc's jitter buffer holds four packets back before it decodes
+    assert 75 < report["servers"]["aiortc_encode"]["latency_ms"]["p50"] < 200
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(janus_server.missing() is not None, reason=f"no Janus: {janus_server.missing()}")
+def test_janus_in_a_network_of_its_own(tmp_path: Path) -> None:
+    report = compared("loa,janus", tmp_path)
+    check(report, "loa")
+    check(report, "janus")
+    assert report["environment"] == "network namespace"
+    assert report["ratio"]["janus"] > 0
+
+
+def test_a_server_that_is_not_here_is_named_and_nothing_invented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.compare.janus_server.shutil.which", lambda name: None)
+    monkeypatch.setattr("bench.compare.compare_scenario.namespace_missing", lambda: "sudo loa bench compare")
+    report = compared("loa,janus", tmp_path)
+    check(report, "loa")
+    assert report["servers"]["janus"] == {"missing": "apt-get install janus"}
+    assert report["ratio"]["janus"] is None
+    assert report["environment"] == "loopback"
