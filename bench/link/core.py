@@ -6,7 +6,6 @@ Time is an argument. Feed `from_client` and `from_relay`, send what `pop` gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,13 +13,10 @@ from .counts import Counts
 from .model import Fates, Links
 from .observe import PathObserver
 from .schedule import Schedule
-from .trace import Direction
+from .trace import Direction, Row
 
 SocketName = tuple[Any, ...]
 """A socket address as the system gives it: (host, port), longer for IPv6."""
-
-Record = Callable[[float, int, Direction, int, tuple[float, ...]], None]
-"""Takes time since the epoch, client, direction, size, and the delays decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class ProxyCore:
         links: Links,
         limits: Limits | None = None,
         *,
-        record: Record | None = None,
+        record: Row | None = None,
         observer: PathObserver | None = None,
     ) -> None:
         """`record` is told each datagram's fate; `observer` sees each datagram and its time since the epoch."""

@@ -11,17 +11,14 @@ again no sooner. Paths that reorder by more than that look worse than they are.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from loacodecs.demux import Kind, kind
 from loacodecs.rtp import SequenceUnwrapper, timestamp_delta
 
-from .trace import Direction
-
-Row = Callable[[float, int, Direction, int, tuple[float, ...]], None]
-"""Takes time sent, client, direction, size and delays, as `TraceWriter.row` does."""
+from .trace import Direction, Row
 
 REORDER_S: Final = 0.010
 WINDOW_S: Final = 60.0

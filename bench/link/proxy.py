@@ -17,12 +17,13 @@ from typing import Any, Final
 from bench.errors import BenchError
 from loacodecs.address import Address
 
-from .core import Delivery, Flow, Limits, ProxyCore, Record
+from .core import Delivery, Flow, Limits, ProxyCore
 from .lateness import Lateness
 from .model import Links
 from .observe import PathObserver
 from .report import LinkReport
 from .timer import PreciseTimer
+from .trace import Row
 
 _SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h; the socket module has neither name
 _SO_RXQ_OVFL: Final = 40
@@ -47,7 +48,7 @@ class UdpProxy:
         to: Address,
         listen: Address = ("127.0.0.1", 0),
         limits: Limits | None = None,
-        record: Record | None = None,
+        record: Row | None = None,
         observer: PathObserver | None = None,
     ) -> None:
         """`record` is told every datagram's fate (`TraceWriter.row` fits); `observer` sees every datagram."""

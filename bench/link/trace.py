@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NoReturn, TextIO, get_args
@@ -25,6 +25,9 @@ from typing import Final, Literal, NoReturn, TextIO, get_args
 from loacodecs.errors import ConfigurationError
 
 Direction = Literal["up", "down"]
+Row = Callable[[float, int, Direction, int, tuple[float, ...]], None]
+"""Takes a packet: seconds since the beginning, client, direction, bytes, and its delays in seconds, () if lost."""
+
 DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 PACKETS_MAX: Final = 10_000_000
 _HEADER: Final = "# loa-link-trace 1"
