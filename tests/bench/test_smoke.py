@@ -1,0 +1,49 @@
+"""The coarse gate of `make test`: what a packet costs over the floor of the same run, against the kept baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from bench.cli import bench
+from bench.diff import load, regressions
+from bench.present import schema
+from tests.support.reports import relay_report
+
+BASELINE = Path(__file__).resolve().parents[2] / "bench" / "baselines" / "relay-200"
+# Another CPU or kernel moves the ratio by some tens of per cent; a Python object a packet doubles it
+ALLOWED = 0.75
+TRIES = 3
+
+
+def test_the_relay_costs_no_more_over_the_floor_than_the_baseline_allows(tmp_path: Path) -> None:
+    """The best of up to three runs, since others may use the machine meanwhile."""
+    baseline = load(BASELINE)
+    complaints: list[str] = []
+    for number in range(TRIES):
+        file = tmp_path / f"{number}.json"
+        command = ["relay", "--listeners", "200", "--duration", "4", "--json", str(file)]
+        result = CliRunner().invoke(bench, command)
+        assert file.exists(), result.output
+        report = schema.read(file)
+        complaints = report["invalid_because"] or regressions(baseline, [report], allowed=ALLOWED)
+        if not complaints:
+            break
+    assert not complaints
+
+
+def test_the_baseline_is_fit_to_compare_with() -> None:
+    baseline = load(BASELINE)
+    assert len(baseline) >= 3
+    assert all(report["valid"] and report["lost"] == 0 for report in baseline)
+    assert regressions(baseline, baseline, allowed=0.0) == []
+
+
+def test_a_relay_that_makes_an_object_a_packet_would_be_caught() -> None:
+    """11 µs is the cheapest that a loop in Python has been measured at, over a floor of 4 µs (facts.md)."""
+    baseline = load(BASELINE)
+    slow = relay_report(
+        parameters=baseline[0]["parameters"], relay_cpu_us_per_packet=4 + 11.0, floor_us_per_packet=4.0
+    )
+    assert regressions(baseline, [slow], allowed=ALLOWED)
