@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -19,7 +20,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from relay.addresses import split_address
 from relay.config import ChannelConfig, Config
+from relay.net.interfaces import machine_addresses
 from relay.tokens import Tokens
 
 CHANNEL = "demo"
@@ -65,10 +68,23 @@ class Demo:
                 await stack.enter_async_context(_child(command, token))
             await asyncio.Event().wait()
 
+    def _elsewhere(self, url: str) -> str:
+        """Where another machine finds the page, if this one has an address and listens on it."""
+        host, _ = split_address(self._config.http.listen)
+        if not ipaddress.ip_address(host).is_unspecified:
+            return ""
+        others = [text for text in machine_addresses() if not ipaddress.ip_address(text).is_loopback]
+        if not others:
+            return ""
+        shown = f"[{others[0]}]" if ":" in others[0] else others[0]
+        address = url.replace("127.0.0.1", shown)
+        return f"  from another machine · từ máy khác\n                   {address}#token={self._listen}\n\n"
+
     def _print_addresses(self, base: str, url: str) -> None:
         print(
             f"\n  Loa is on air / Loa đang phát.  {RECEIVERS} simulated receivers are listening.\n\n"
             f"  Listen  · Nghe   {url}#token={self._listen}\n\n"
+            f"{self._elsewhere(url)}"
             f"  Publish · Phát   {url}/publish#token={self._publish}\n\n"
             f"  Channels · Kênh  {base}/#token={self._listen}\n"
             f"  Metrics          {base}/metrics\n\n"

@@ -28,6 +28,8 @@ def snapshot(hub: Hub, reactor: Reactor, now: float) -> RelayStats:
         refused.update(session.peer.refused)
     for publisher in publishers:
         refused.update(publisher.refused)
+    if hub.reports_refused:
+        refused["srtp_authentication"] += hub.reports_refused
     qualities: dict[str, list[ListenerQuality]] = {}
     for listener in listeners:
         qualities.setdefault(listener.session.channel.name, []).append(listener.quality)

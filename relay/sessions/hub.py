@@ -87,6 +87,11 @@ class Hub:
         """Load what is compiled, before anything is on air."""
         self._upkeep.warm_up()
 
+    @property
+    def reports_refused(self) -> int:
+        """Receiver reports that the kernel could not open: forged, replayed or broken."""
+        return self._upkeep.failed
+
     def read_reports(self) -> None:
         """Bring the qualities of all listeners up to date; also from another thread."""
         for listener in list(self.listeners.values()):
