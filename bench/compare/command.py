@@ -46,7 +46,7 @@ def _servers(context: click.Context, parameter: click.Parameter, text: str) -> l
 @click.option(
     "--rounds",
     type=click.IntRange(1, 1000),
-    default=8,
+    default=16,
     show_default=True,
     help="How often each server has its turn.",
 )

@@ -5,10 +5,10 @@ The order of a run:
 1. A private network, if this process may make one (`bench.compare.namespace`); else plain loopback, without Janus.
 2. One booth a server: its listeners' sockets, the server, the publisher, the listeners. All of them stay.
 3. A turn each that does not count, and then rounds. In each, every server has one turn: the floor on its listeners'
-   sockets, then sound, then silence. Every second round goes backwards (A B C D, D C B A), so that what drifts
-   evenly falls on all alike.
-4. A ratio is taken within each round, since a shared machine changes its speed from minute to minute, and the
-   median of the rounds is what is told.
+   sockets, then sound, then silence. This relay's turn is in the middle, near all others, and every second round goes
+   backwards (A B C D, D C B A), so that what drifts evenly falls on all alike.
+4. A ratio is taken within each round, since a shared machine changes its speed from minute to minute; told is the
+   middle of the rounds (`report.middle`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench import procfs
 from bench.compare.booth import BOOTHS, Booth, missing
 from bench.compare.namespace import ADDRESS, Namespace
 from bench.compare.namespace import missing as namespace_missing
-from bench.compare.report import Comparison
+from bench.compare.report import OURS, Comparison
 from bench.errors import BenchError
 from bench.receivers import LOOPBACK
 from bench.stage import Parameters, Say
@@ -97,8 +97,15 @@ def _play(booths: Sequence[Booth], wish: Wish, say: Say) -> None:
     for booth in booths:
         say(f"rehearsal, {booth.title}")
         booth.rehearse()
-    seconds = wish.duration / wish.rounds
+    seconds, order = wish.duration / wish.rounds, _order(booths)
     for number in range(wish.rounds):
-        for booth in booths if number % 2 == 0 else reversed(booths):
+        for booth in order if number % 2 == 0 else reversed(order):
             say(f"round {number + 1} of {wish.rounds}, {booth.title}")
             booth.take_turn(seconds)
+
+
+def _order(booths: Sequence[Booth]) -> list[Booth]:
+    ours = [booth for booth in booths if booth.name == OURS]
+    theirs = [booth for booth in booths if booth.name != OURS]
+    half = len(theirs) // 2
+    return [*theirs[:half], *ours, *theirs[half:]]
