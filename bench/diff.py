@@ -189,13 +189,13 @@ def _values(metric: Metric, reports: Iterable[Report]) -> list[float]:
 
 def _fit(reports: Sequence[Report], side: str, notes: list[str]) -> Sequence[Report]:
     fit = [report for report in reports if report["valid"]]
-    for report in reports:
-        if not report["valid"]:
-            notes.append(
-                f"left out an {side} run of {report['started']}: {'; '.join(report['invalid_because'])}"
-            )
-        elif report["problems"]:
-            notes.append(f"{side} run of {report['started']}: {'; '.join(report['problems'])}")
+    notes += [
+        f"left out an {side} run of {report['started']}: {'; '.join(report['invalid_because'])}"
+        for report in reports
+        if not report["valid"]
+    ]
+    if disturbed := [report["problems"][0] for report in fit if report["problems"]]:
+        notes.append(f"{len(disturbed)} of {len(fit)} {side} runs had problems, the first: {disturbed[0]}")
     if not fit:
         raise BenchError(
             f"no valid run on the {side} side: {'; '.join(reports[0]['invalid_because'])}; measure again"

@@ -225,7 +225,7 @@ class Plan:
         if any(each.extrapolated for each in self.capacities):
             notes.append(
                 f"† more sessions on one relay than the {self.measured.listeners:,} of the report: arithmetic, not "
-                "measurement; `loa bench relay --listeners` with that number would tell"
+                "measurement, and a packet is dearer in small runs; `loa bench relay` with that number would tell"
             )
         most, configured = (
             max(tier.most for each in self.capacities for tier in each.tiers),

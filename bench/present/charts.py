@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log10, nan
+from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -43,9 +44,12 @@ def quantiles(title: str, curves: Mapping[str, Points], *, unit: str = "ms") -> 
         axes.set_xticks([*map(_tail, ticks), end], [*(f"{share * 100:g}" for share in ticks), "max"])
         axes.set_xlim(0, end + 0.1)
         axes.set_xlabel("percentile of packets")
-        _duration_axis(axes, [value for points in curves.values() for _, value in points], unit)
+        medians = [value for points in curves.values() for share, value in points if share == 0.5]
+        _duration_axis(
+            axes, min(medians, default=0.0), max(points[-1][1] for points in curves.values()), unit
+        )
         if len(curves) > 1:
-            axes.legend(loc="upper left")
+            _legend_above(axes)
 
     return draw(title, _spoken(curves, unit), paint)
 
@@ -68,7 +72,9 @@ def over_time(title: str, timeline: Mapping[str, Any], key: str, *, unit: str = 
         axes.plot(times, rows["max"], color=orange, marker="o", markersize=3, linestyle="", label="max")
         axes.set_xlim(0, end)
         axes.set_xlabel("seconds")
-        _duration_axis(axes, [value for row in series.values() for value in row if value is not None], unit)
+        seen = {name: [value for value in row if value is not None] for name, row in series.items()}
+        largest = max((value for row in seen.values() for value in row), default=0.0)
+        _duration_axis(axes, median(seen["p50"] or [0.0]), largest, unit)
         _legend_above(axes)
 
     return draw(title, f"percentiles over {end:.0f} s in stretches of {timeline['interval_s']:g} s", paint)
@@ -90,7 +96,7 @@ def stacked(title: str, rows: Mapping[str, Mapping[str, float]], *, unit: str) -
                     place, text = left + width / 2, _short(width)
                     axes.text(place, at, text, ha="center", va="center", color=ON_SERIES, fontsize=10)
         for at, label in enumerate(labels):
-            _beside(axes, sum(rows[label].values()), at, f"{sum(rows[label].values()):,.3g}")
+            _beside(axes, sum(rows[label].values()), at, _short(sum(rows[label].values())))
         axes.margins(x=0.14)
         axes.set_xlabel(unit)
         axes.grid(visible=False, axis="y")
@@ -122,7 +128,7 @@ def dots(title: str, rows: Mapping[str, float], floor: float, floor_label: str, 
             marker, color = MARKERS[number % len(MARKERS)], SERIES[number % len(SERIES)]
             axes.plot([floor, rows[label]], [at, at], color=color, linewidth=1)
             axes.plot([rows[label]], [at], color=color, marker=marker, markersize=9)
-            _beside(axes, rows[label], at, f"{rows[label]:,.3g}")
+            _beside(axes, rows[label], at, _short(rows[label]))
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(-0.6, len(labels) - 0.4)
         axes.set_xlim(min(floor, *rows.values()) / 1.6, max(floor, *rows.values()) * 2.5)
@@ -168,15 +174,13 @@ def share_over_value(title: str, points: Points, *, unit: str) -> Chart:
         }
         for share, value in marks.items():
             axes.plot([value], [share * 100], color=SERIES[0], marker="o", markersize=5)
-            if share == 1 or value < 0.93 * marks[1.0]:
+            if share == 1 or value < 0.9 * marks[1.0]:
+                shift, side = ((8, -13), "left") if share == 0.99 else ((-6, 5), "right")
                 said, place = f"{share:.0%} after {value:,.0f}", (value, share * 100)
-                shift = (-8, -3) if share == 0.5 else (0, -15)
-                axes.annotate(
-                    said, place, shift, textcoords="offset points", color=INK, fontsize=10, ha="right"
-                )
+                axes.annotate(said, place, shift, textcoords="offset points", color=INK, fontsize=10, ha=side)
         axes.margins(x=0.05)
         axes.set_xlim(left=0)
-        axes.set_ylim(0, 104)
+        axes.set_ylim(0, 112)
         axes.set_xlabel(unit)
         axes.set_ylabel("% of listeners")
 
@@ -231,6 +235,8 @@ def _tail(share: float) -> float:
 
 
 def _short(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 
 
@@ -251,16 +257,16 @@ def _mark(axes: Axes, points: Points, end: float) -> None:
         axes.annotate(_short(place[1]), place, (-4, 7), textcoords="offset points", color=INK, ha="right")
 
 
-def _duration_axis(axes: Axes, values: Sequence[float], unit: str) -> None:
-    positive = sorted(value for value in values if value > 0)
-    middle = positive[len(positive) // 2] if positive else 1.0
-    if positive and positive[-1] > _LOG_FROM * middle:
+def _duration_axis(axes: Axes, typical: float, largest: float, unit: str) -> None:
+    """An axis from zero, unless `largest` would flatten what is as small as `typical`."""
+    if typical > 0 and largest > _LOG_FROM * typical:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_ylabel(f"{unit}, logarithmic")
     else:
         axes.set_ylim(bottom=0)
         axes.margins(y=0.12)
-    axes.set_ylabel(unit)
+        axes.set_ylabel(unit)
 
 
 def _with_gaps(

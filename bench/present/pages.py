@@ -45,7 +45,10 @@ RELAY_FORMULAS = (
     ("memory per listener", "(Pss after the steady part - Pss after a warm-up listener) / listeners"),
 )
 COMPARE_FORMULAS = (
-    ("ratio", "their CPU per packet / ours, as the median over the rounds; above 1 is cheaper for us"),
+    (
+        "ratio",
+        "their CPU per packet / ours in the same round; over all rounds Hodges and Lehmann's estimate of the middle",
+    ),
     ("CPU per packet", "CPU time of the server's processes, all threads / packets its listeners received"),
     *RELAY_FORMULAS[4:6],
 )
@@ -181,7 +184,9 @@ def _details(report: Report) -> dict[str, dict[str, str]]:
     for key, value in report.items():
         if key in _NOT_IN_DETAILS:
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value and all(isinstance(each, Mapping) for each in value.values()):
+            groups |= {f"{_words(key)}: {_words(name)}": plain_rows(each) for name, each in value.items()}
+        elif isinstance(value, Mapping):
             groups[_words(key)] = plain_rows(value)
         else:
             groups["Figures"][_words(key)] = _text(value)

@@ -105,6 +105,13 @@ def test_invalid_runs_are_left_out_and_named() -> None:
     assert any("left out an old run" in note and "its pacer slept" in note for note in found.notes)
 
 
+def test_disturbed_runs_are_told_once_a_side() -> None:
+    disturbed = {"problems": ["other processes used 0.50 cores meanwhile"]}
+    old, new = runs([1.3, 1.31, 1.32], **disturbed), runs([1.3, 1.31, 1.32], first_minute=1)
+    (note,) = compare(old, new).notes
+    assert note == "3 of 3 old runs had problems, the first: other processes used 0.50 cores meanwhile"
+
+
 def test_nothing_valid_is_an_error() -> None:
     bad = relay_report(valid=False, invalid_because=["its pacer slept"])
     with pytest.raises(BenchError, match="no valid run on the new side: its pacer slept"):

@@ -136,6 +136,8 @@ def test_a_missing_server_shows_the_command_that_installs_it() -> None:
     assert "not installed" in words
     assert "pip install 'loa[bench]'" in words
     assert "5.67 times" in words
+    assert "goal met" not in words
+    assert "✓ goal met" in Page(html(compare_report(listeners=200))).text
 
 
 def test_a_plan_shows_capacity_hops_data_and_formulas() -> None:
