@@ -82,7 +82,7 @@ def relay(
     Ends with 1 when the run failed or the load generator itself was the bottleneck.
     """
     # numba and the peers take a second to import: not for `loa --help`
-    from bench.present.html import write_html
+    from bench.present.html import require_libraries, write_html
     from bench.relay_scenario import run
     from bench.stage import Parameters
 
@@ -99,6 +99,8 @@ def relay(
         aligned=aligned,
     )
     try:
+        if html_file is not None:
+            require_libraries()
         report = run(parameters, progress.say)
         report.write(json_file)
         if html_file is not None:

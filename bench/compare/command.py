@@ -85,7 +85,7 @@ def compare(
     from bench.cli import Progress
     from bench.compare.compare_scenario import Wish, run
     from bench.present import schema
-    from bench.present.html import write_html
+    from bench.present.html import require_libraries, write_html
 
     if duration / rounds < TURN_S_MIN:
         raise click.BadParameter(
@@ -96,6 +96,8 @@ def compare(
     most["aiortc_encode"], most["aiortc_packets"] = (min(listeners, limit) for limit in aiortc_listeners)
     progress = Progress()
     try:
+        if html_file is not None:
+            require_libraries()
         with _tidy_when_terminated():
             found = run(Wish({name: most[name] for name in servers}, duration, rounds), progress.say)
         report = found.to_json()

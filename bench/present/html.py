@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import json
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from bench.errors import BenchError
+from bench.present.schema import Report
 
-from bench.present.headlines import headlines
-from bench.present.pages import page, plain_rows
-from bench.present.schema import Report, validate
+_LIBRARIES = ("jinja2", "matplotlib")
 
-_TEMPLATES = Path(__file__).parent / "templates"
+
+def require_libraries() -> None:
+    """BenchError with the mend when a page could not be made; to be asked before a long run rather than after it."""
+    for name in _LIBRARIES:
+        if find_spec(name) is None:
+            raise BenchError(f"a page needs {name}; install it with: pip install 'loa[bench]'")
 
 
 def write_html(report: Report, path: Path) -> None:
-    """Write the page of any scenario's report. Raises BenchError when it does not fit its schema, OSError of a file."""
+    """Write the page of any scenario's report. Raises BenchError when it does not fit its schema or a library is
+    missing, OSError of the file.
+    """
+    require_libraries()
+    # half a second of imports: not for runs without a page
+    from bench.present.render import html
+
+    text = html(report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html(report), encoding="utf-8")
-
-
-def html(report: Report) -> str:
-    """The page as text. Raises BenchError when the report does not fit its schema."""
-    validate(report)
-    # numbers and tuples become what a reader of the file would see
-    plain: dict[str, Any] = json.loads(json.dumps(report, ensure_ascii=False))
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        report=plain,
-        page=page(plain),
-        headlines=headlines(plain),
-        machine=plain_rows(plain["machine"]),
-        parameters=plain_rows(plain["parameters"]),
-        text=json.dumps(plain, indent=1, ensure_ascii=False),
-    )
+    path.write_text(text, encoding="utf-8")

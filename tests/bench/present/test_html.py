@@ -10,7 +10,9 @@ import pytest
 from bench import plan_report
 from bench.errors import BenchError
 from bench.plan import LISTENERS, RENDITIONS, Assumptions, make
-from bench.present.html import html, write_html
+from bench.present import html as html_module
+from bench.present.html import write_html
+from bench.present.render import html
 from bench.wire import Rendition
 from tests.support.reports import compare_report, envelope, relay_report
 
@@ -194,6 +196,13 @@ def test_a_page_is_written_and_a_broken_report_is_not(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="sent"):
         write_html(relay_report(sent=None), tmp_path / "broken.html")
     assert not (tmp_path / "broken.html").exists()
+
+
+def test_a_missing_library_is_named_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html_module, "find_spec", lambda name: None if name == "matplotlib" else object())
+    with pytest.raises(BenchError, match=r"a page needs matplotlib; .* pip install 'loa\[bench\]'"):
+        write_html(relay_report(), tmp_path / "x.html")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("value", [None, 0.0])
