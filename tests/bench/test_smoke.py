@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from bench.cli import bench
@@ -22,8 +23,8 @@ def test_the_relay_costs_no_more_over_the_floor_than_the_baseline_allows(tmp_pat
     baseline = load(BASELINE)
     complaints: list[str] = []
     for number in range(TRIES):
-        file = tmp_path / f"{number}.json"
-        command = ["relay", "--listeners", "200", "--duration", "4", "--json", str(file)]
+        file, page = tmp_path / f"{number}.json", tmp_path / f"{number}.html"
+        command = ["relay", "--listeners", "200", "--duration", "4", "--json", str(file), "--html", str(page)]
         result = CliRunner().invoke(bench, command)
         assert file.exists(), result.output
         report = schema.read(file)
@@ -31,6 +32,11 @@ def test_the_relay_costs_no_more_over_the_floor_than_the_baseline_allows(tmp_pat
         if not complaints:
             break
     assert not complaints
+    told = report["distribution"]
+    assert sum(told["timeline"]["packets"]) == report["received"]
+    assert told["latency_ms"][-1] == [1.0, pytest.approx(report["latency_ms"]["max"], abs=1e-3)]
+    assert told["jitter_ms"][-1] == [1.0, pytest.approx(report["jitter_ms"]["max"], abs=1e-3)]
+    assert page.read_text().startswith("<!doctype html>")
 
 
 def test_the_baseline_is_fit_to_compare_with() -> None:
