@@ -122,3 +122,7 @@ def test_nothing_seen_is_told_as_nothing() -> None:
     running.timeline.resume(0.0)
     running.timeline.pause(3.0)
     assert running.timeline.to_json() is None
+
+
+def test_no_share_exceeds_the_exact_maximum_of_its_bin() -> None:
+    assert {value for _, value in curve(counts_of(1.001) * 100, 1_001_000)} == {1.001}
