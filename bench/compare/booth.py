@@ -164,10 +164,11 @@ class JanusBooth(_FedByRtp):
 
     name = "janus"
     title = "Janus"
+    event_loops = janus_server.EVENT_LOOPS
 
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start Janus inside the private network."""
-        server = JanusServer(OPUS_PAYLOAD_TYPE)
+        server = JanusServer(OPUS_PAYLOAD_TYPE, self.event_loops)
         undo.callback(server.close)
         self.feed = server.feed
         sessions = Sessions(

@@ -65,6 +65,13 @@ def _servers(context: click.Context, parameter: click.Parameter, text: str) -> l
     metavar="ENCODE PACKETS",
     help="At most so many listeners of aiortc, encoding for each and with encoded packets.",
 )
+@click.option(
+    "--janus-event-loops",
+    type=click.IntRange(0, 64),
+    default=1,
+    show_default=True,
+    help="Threads among which Janus shares its viewers; 0 is one for each, its default.",
+)
 @click.option("--json", "json_file", type=_FILE, required=True, help="Where the report goes.")
 @click.option("--html", "html_file", type=_FILE, help="Write it as a page, too.")
 def compare(
@@ -73,6 +80,7 @@ def compare(
     rounds: int,
     servers: list[str],
     aiortc_listeners: tuple[int, int],
+    janus_event_loops: int,
     json_file: Path,
     html_file: Path | None,
 ) -> None:
@@ -99,7 +107,8 @@ def compare(
         if html_file is not None:
             require_libraries()
         with _tidy_when_terminated():
-            found = run(Wish({name: most[name] for name in servers}, duration, rounds), progress.say)
+            wish = Wish({name: most[name] for name in servers}, duration, rounds, janus_event_loops)
+            found = run(wish, progress.say)
         report = found.to_json()
         schema.write(report, json_file)
         if html_file is not None:

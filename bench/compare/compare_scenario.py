@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import procfs
-from bench.compare.booth import BOOTHS, Booth, missing
+from bench.compare.booth import BOOTHS, Booth, JanusBooth, missing
+from bench.compare.janus_server import EVENT_LOOPS
 from bench.compare.namespace import ADDRESS, Namespace
 from bench.compare.namespace import missing as namespace_missing
 from bench.compare.report import OURS, Comparison
@@ -33,11 +34,15 @@ PAYLOAD_BYTES = 120
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to compare. `listeners` has one entry a server; `duration` is each server's sound, seconds."""
+    """What to compare. `listeners` has one entry a server; `duration` is each server's sound, seconds.
+
+    `janus_event_loops`: how many threads Janus shares its viewers among; 0 is one for every viewer, its default.
+    """
 
     listeners: Mapping[str, int]
     duration: float
     rounds: int
+    janus_event_loops: int = EVENT_LOOPS
 
 
 def run(wish: Wish, say: Say) -> Comparison:
@@ -50,6 +55,9 @@ def run(wish: Wish, say: Say) -> Comparison:
         if private:
             undo.enter_context(Namespace())
         booths = _booths(wish, present, say, ADDRESS if private else LOOPBACK)
+        for booth in booths:
+            if isinstance(booth, JanusBooth):
+                booth.event_loops = wish.janus_event_loops
         procfs.require_descriptors(sum(booth.parameters.sockets for booth in booths))
         backlog_drops = procfs.machine().backlog_drops
         _open(booths, undo)
@@ -58,7 +66,13 @@ def run(wish: Wish, say: Say) -> Comparison:
             booths,
             mends,
             started=started,
-            rounds=wish.rounds,
+            parameters={
+                "listeners": {booth.name: booth.parameters.listeners for booth in booths},
+                "duration": wish.duration,
+                "rounds": wish.rounds,
+                "servers": list(wish.listeners),
+                "janus_event_loops": wish.janus_event_loops,
+            },
             environment="network namespace" if private else "loopback",
             backlog_drops=procfs.machine().backlog_drops - backlog_drops,
         )

@@ -126,9 +126,8 @@ class Comparison:
     found: Mapping[str, Found]
     mends: Mapping[str, str]
     started: float
-    rounds: int
+    parameters: Mapping[str, Any]
     environment: str
-    duration: float
 
     @classmethod
     def of(
@@ -137,7 +136,7 @@ class Comparison:
         mends: Mapping[str, str],
         *,
         started: float,
-        rounds: int,
+        parameters: Mapping[str, Any],
         environment: str,
         backlog_drops: int,
     ) -> Comparison:
@@ -146,9 +145,8 @@ class Comparison:
             found={booth.name: Found.of(booth, backlog_drops) for booth in booths},
             mends=mends,
             started=started,
-            rounds=rounds,
+            parameters=parameters,
             environment=environment,
-            duration=booths[0].parameters.duration,
         )
 
     def ratios(self, name: str) -> list[float]:
@@ -184,7 +182,6 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        names = [*self.found, *self.mends]
         ours = self.found.get(OURS)
         listeners = ours.wanted if ours is not None else max(f.wanted for f in self.found.values())
         floor = (ours or next(iter(self.found.values()))).floor_us_per_packet
@@ -192,12 +189,7 @@ class Comparison:
             **schema.header(
                 "compare",
                 started=self.started,
-                parameters={
-                    "listeners": {name: server.wanted for name, server in self.found.items()},
-                    "duration": self.duration,
-                    "rounds": self.rounds,
-                    "servers": names,
-                },
+                parameters=self.parameters,
                 invalid_because=self.invalid_because,
                 problems=self.problems,
             ),

@@ -52,9 +52,8 @@ def comparison(**servers: Found) -> Comparison:
         found=servers,
         mends={"aiortc_encode": "pip install aiortc"},
         started=1_795_000_000.0,
-        rounds=3,
+        parameters={"rounds": 3},
         environment="network namespace",
-        duration=6.0,
     )
 
 
