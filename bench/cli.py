@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.commands import diff, plan
 from bench.compare.command import compare
 from bench.link.command import link
-from loacodecs.errors import LoaError
+from bench.scenario_commands import (
+    CHANNELS_MAX,
+    LISTENERS_MAX,
+    Progress,
+    carry_out,
+    join,
+    require_channels,
+    soak,
+)
 
-LISTENERS_MAX = 20_000
-CHANNELS_MAX = 256
+__all__ = ["Progress", "bench"]
 
 
 @click.group()
@@ -24,19 +30,24 @@ def bench() -> None:
 
 bench.add_command(compare)
 bench.add_command(diff)
+bench.add_command(join)
 bench.add_command(link)
 bench.add_command(plan)
+bench.add_command(soak)
 
 
 @bench.command()
 @click.option(
-    "--listeners", type=click.IntRange(1, LISTENERS_MAX), required=True, help="WHEP sessions to join."
+    "--listeners",
+    type=click.IntRange(1, LISTENERS_MAX),
+    required=True,
+    help="WHEP sessions to join; with --ramp, the most to try.",
 )
 @click.option(
     "--duration",
     type=click.FloatRange(1, 86_400),
     required=True,
-    help="Seconds of steady playing; the pauses for the floor come on top.",
+    help="Seconds of steady playing; the pauses for the floor come on top. With --ramp, of a step.",
 )
 @click.option(
     "--channels", type=click.IntRange(1, CHANNELS_MAX), default=1, show_default=True, help="Publishers."
@@ -62,6 +73,27 @@ bench.add_command(plan)
     help="After the steady playing, so many more listeners join at once.",
 )
 @click.option("--aligned", is_flag=True, help="All channels send at the same moment instead of staggered.")
+@click.option("--ipv6", is_flag=True, help="Relay and generator on ::1 instead of 127.0.0.1.")
+@click.option(
+    "--churn",
+    type=click.FloatRange(0, 200),
+    default=0.0,
+    metavar="R",
+    help="Others leave and join, R of each per second, while the listeners are measured.",
+)
+@click.option(
+    "--api-load",
+    type=click.FloatRange(0, 2000),
+    default=0.0,
+    is_flag=False,
+    flag_value=50.0,
+    metavar="[RATE]",
+    help="HTTP and token traffic beside the audio, requests per second; 50 if no rate is given.",
+)
+@click.option("--ramp", is_flag=True, help="Search the most listeners without loss and with p99 up to 20 ms.")
+@click.option(
+    "--profile", is_flag=True, help="Then profile the relay: a flame graph beside the report, and a table."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option(
     "--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it as a page, too."
@@ -74,6 +106,11 @@ def relay(
     payload: int,
     join_burst: int,
     aligned: bool,
+    ipv6: bool,
+    churn: float,
+    api_load: float,
+    ramp: bool,
+    profile: bool,
     json_file: Path,
     html_file: Path | None,
 ) -> None:
@@ -82,13 +119,16 @@ def relay(
     Ends with 1 when the run failed or the load generator itself was the bottleneck.
     """
     # numba and the peers take a second to import: not for `loa --help`
-    from bench.present.html import require_libraries, write_html
+    from bench import ramp as climb
     from bench.relay_scenario import run
-    from bench.stage import Parameters
+    from bench.report import Report
+    from bench.stage import Parameters, Say
 
-    if channels > listeners:
-        raise click.BadParameter("more channels than listeners", param_hint="--channels")
-    progress = Progress()
+    require_channels(listeners, channels)
+    if ramp and (join_burst or churn or api_load or profile):
+        raise click.BadParameter(
+            "cannot be combined with --join-burst, --churn, --api-load or --profile", param_hint="--ramp"
+        )
     parameters = Parameters(
         listeners=listeners,
         duration=duration,
@@ -97,53 +137,18 @@ def relay(
         payload_bytes=payload,
         join_burst=join_burst,
         aligned=aligned,
+        ipv6=ipv6,
+        churn=churn,
+        api_load=api_load,
     )
-    try:
-        if html_file is not None:
-            require_libraries()
-        report = run(parameters, progress.say)
-        report.write(json_file)
-        if html_file is not None:
-            write_html(report.to_json(), html_file)
-    except LoaError as error:
-        progress.end()
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        progress.end()
-        raise click.ClickException(f"{error.filename or json_file}: {error.strerror}") from error
-    progress.end()
-    click.echo(report.table())
-    click.echo(f"written to {json_file}")
-    if not report.valid:
-        sys.exit(1)
+    if ramp:
+        carry_out(lambda say: climb.run(parameters, say), climb.table, json_file, html_file)
+        return
+    flame_graph = json_file.with_suffix(".svg") if profile else None
+    found: list[Report] = []
 
+    def measure(say: Say) -> dict[str, Any]:
+        found.append(run(parameters, say, flame_graph))
+        return found[0].to_json()
 
-class Progress:
-    """One line on a terminal, rewritten; elsewhere a line whenever the text before the first comma
-    changes.
-    """
-
-    _EVERY_S = 0.2
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._topic = ""
-        self._said_at = 0.0
-
-    def say(self, text: str) -> None:
-        """Show what is going on."""
-        topic = text.split(",")[0]
-        if self._terminal:
-            now = time.monotonic()
-            if topic == self._topic and now - self._said_at < self._EVERY_S:
-                return
-            self._said_at = now
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
-        elif topic != self._topic and not topic[:1].isdigit():
-            click.echo(text, err=True)
-        self._topic = topic
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
+    carry_out(measure, lambda _: found[0].table(), json_file, html_file)

@@ -26,6 +26,7 @@ from bench.compiled import (
 from bench.floor import FIRST_BYTE
 from bench.histogram import bin_of
 from bench.sendlog import DEPTH, WINDOWS, SendLog
+from bench.socket_names import NAME_BYTES_MAX
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -117,7 +118,7 @@ class Ring(NamedTuple):
     row: Ints
     arrival: Ints
     length: Ints
-    address: npt.NDArray[np.uint8]  # (slots, 8): port and IPv4 address as in sockaddr_in
+    address: npt.NDArray[np.uint8]  # (slots, NAME_BYTES_MAX): as in sockaddr_in or sockaddr_in6
     data: Bytes  # (slots, SLOT_BYTES)
 
 
@@ -201,8 +202,10 @@ def _account(
 ) -> int:
     """Count one packet of a mapped session; returns |Δarrival - Δsend| to the previous one, or 0."""
     channel = table.channel[row]
-    elapsed = _signed32(timestamp - table.base_timestamp[row])
-    counter = table.base_counter[row] + elapsed // control[SAMPLES_PER_PACKET]
+    # from the newest packet on, not from the first: the difference of two timestamps is good for 12 hours
+    last = table.last_counter[row]
+    expected = table.base_timestamp[row] + (last - table.base_counter[row]) * control[SAMPLES_PER_PACKET]
+    counter = last + _signed32(timestamp - expected) // control[SAMPLES_PER_PACKET]
     published = log.published[channel]
     if counter < 0 or counter >= published or counter < published - DEPTH:
         control[UNMAPPED] += 1
@@ -250,7 +253,7 @@ def _hand_over(
     ring.row[place] = row
     ring.arrival[place] = arrival
     ring.length[place] = length
-    for position in range(8):
+    for position in range(NAME_BYTES_MAX):
         ring.address[place, position] = inbox.names[slot, position]
     for position in range(length):
         ring.data[place, position] = inbox.data[slot, position]

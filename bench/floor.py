@@ -23,7 +23,7 @@ from bench.compiled import (
     sendmmsg,
     sleep_until,
 )
-from bench.socket_names import socket_name
+from bench.socket_names import family_of, socket_name
 from loacodecs.address import Address
 
 SENDMMSG_LIMIT = 1024
@@ -84,13 +84,15 @@ class Floor:
     ) -> None:
         """Datagrams of `size` bytes for `addresses[channel]`, each channel's batch at its phase."""
         grouped = [address for channel in addresses for address in channel]
+        self._family = family_of(grouped[0][0])
         self._payload = np.zeros(size, np.uint8)
         self._payload[0] = FIRST_BYTE
         self._vector = np.array([self._payload.ctypes.data, size], np.int64)
         self._names = np.array([list(socket_name(address)) for address in grouped], np.uint8)
         self._headers = np.zeros((len(grouped), 8), np.int64)
         for row in range(len(grouped)):
-            self._headers[row, :4] = self._names[row].ctypes.data, 16, self._vector.ctypes.data, 1
+            name, vector = self._names[row], self._vector
+            self._headers[row, :4] = name.ctypes.data, name.size, vector.ctypes.data, 1
         self._first_of = np.cumsum([0, *(len(channel) for channel in addresses)], dtype=np.int64)
         self._phase = np.array(phase_ns, np.int64)
         self._frame_ms = frame_ms
@@ -100,7 +102,7 @@ class Floor:
         result = np.zeros(3, np.int64)
         interval = self._frame_ms * 1_000_000
         batches = max(1, round(duration_s * 1000 / self._frame_ms))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        with socket.socket(self._family, socket.SOCK_DGRAM) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             descriptor = sender.fileno()
             for count in (0, batches):  # the first call only compiles

@@ -110,6 +110,16 @@ def memory(pid: int) -> Memory:
     return Memory(rss, pss)
 
 
+def descriptors(pid: int) -> int:
+    """Open file descriptors of a process tree."""
+    return sum(len(_listing(_PROC / str(member) / "fd")) for member in process_tree(pid))
+
+
+def threads(pid: int) -> int:
+    """Threads of a process tree."""
+    return sum(len(_listing(_PROC / str(member) / "task")) for member in process_tree(pid))
+
+
 def machine() -> Machine:
     """The machine's counters now."""
     lines = _read(_PROC / "stat").splitlines()

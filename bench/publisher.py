@@ -101,8 +101,8 @@ def _pace(
 ) -> None:
     """Send until `control[_STOP]`; `sent` (channels,) counts.
 
-    sources (channels, 3): descriptor, srtp_t or _PLAIN, phase in ns; names (channels, 16) struct sockaddr_in;
-    packets (channels, …) with the RTP header prepared; timing: interval ns, samples per packet, payload
+    sources (channels, 3): descriptor, srtp_t or _PLAIN, phase in ns; names (channels, 16 or 28) struct sockaddr_in
+    or _in6; packets (channels, …) with the RTP header prepared; timing: interval ns, samples per packet, payload
     bytes.
     """
     scratch = np.zeros(2, np.int64)
@@ -133,7 +133,7 @@ def _pace(
             continue
         _note(log, channel, counter, clock(CLOCK_REALTIME, scratch))
         name = names[channel].ctypes.data
-        if sendto(sources[channel, 0], packet.ctypes.data, length[0], 0, name, 16) < 0:
+        if sendto(sources[channel, 0], packet.ctypes.data, length[0], 0, name, names.shape[1]) < 0:
             control[_FAILED] += 1
         else:
             sent[channel] += 1

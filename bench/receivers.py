@@ -57,7 +57,7 @@ from bench.drain import (
 from bench.errors import BenchError
 from bench.histogram import BINS
 from bench.sendlog import WINDOWS, SendLog
-from bench.socket_names import address_of
+from bench.socket_names import NAME_BYTES_MAX, address_of, family_of
 from loacodecs.address import Address
 
 TICK_S = 0.002
@@ -65,6 +65,7 @@ DRAIN_PERIOD_S = 0.060
 RECEIVE_BUFFER_BYTES = 212_992  # two hundred datagrams: seconds of one channel
 NICENESS = 5
 LOOPBACK = "127.0.0.1"
+LOOPBACK_6 = "::1"
 
 _SO_TIMESTAMPNS = 35
 _SO_RXQ_OVFL = 40
@@ -97,10 +98,11 @@ class Receivers:
             np.zeros(RING_SLOTS, np.int64),
             np.zeros(RING_SLOTS, np.int64),
             np.zeros(RING_SLOTS, np.int64),
-            np.zeros((RING_SLOTS, 8), np.uint8),
+            np.zeros((RING_SLOTS, NAME_BYTES_MAX), np.uint8),
             np.zeros((RING_SLOTS, SLOT_BYTES), np.uint8),
         )
         self._inbox = Inbox.new()
+        self._packets_before = 0
         self._control = np.zeros(CONTROL_CELLS, np.int64)
         self._control[TICK_NS] = round(TICK_S * 1e9)
         self._control[DRAIN_TICKS] = round(DRAIN_PERIOD_S / TICK_S)
@@ -145,7 +147,7 @@ class Receivers:
 
     def address(self, row: int) -> Address:
         """The address of a receiver."""
-        host, port = self.sockets[row].getsockname()
+        host, port = self.sockets[row].getsockname()[:2]
         return str(host), int(port)
 
     def join(self, row: int, channel: int, cohort: int) -> None:
@@ -168,6 +170,25 @@ class Receivers:
     def retire(self, row: int) -> None:
         """Only count what still arrives."""
         self.table.mode[row] = Mode.COUNT
+
+    def renew(self, row: int) -> None:
+        """Empty the accounts of a receiver that only counts, for its next session; its packets stay in the sum.
+
+        Columns of windows and lost datagrams stay, too: they belong to the run, not to the session.
+        """
+        table = self.table
+        self._packets_before += int(table.packets[row])
+        for column in (
+            *(table.base_timestamp, table.base_counter, table.packets, table.octets, table.first_arrival),
+            *(table.last_arrival, table.last_sent, table.last_counter, table.seen),
+            *(table.highest_sequence, table.first_sequence, table.jitter),
+        ):
+            column[row] = 0
+
+    @property
+    def packets(self) -> int:
+        """RTP packets that all receivers together have got so far, those of renewed ones included."""
+        return self._packets_before + int(self.table.packets.sum())
 
     def take(self) -> Iterator[Arrival]:
         """The datagrams handed over since the last call, oldest first."""
@@ -228,7 +249,7 @@ class Receivers:
 
 
 def _open(host: str) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened = socket.socket(family_of(host), socket.SOCK_DGRAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)

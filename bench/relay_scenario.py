@@ -12,24 +12,33 @@ floor is
    measured on the same sockets. A segment's CPU is compared with the floor right before and after it, because
    the speed of a shared machine changes within seconds.
 4. With a join burst: M more listeners join at once while the first N play.
+5. With a profile: some more seconds of sound, in which profilers look at the relay.
+
+Churn and API load go on in the segments and rest while the floor is measured.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from statistics import mean
 
-from bench import procfs, verdict
+from bench import procfs, profile, verdict
+from bench.api_load import ApiLoad
+from bench.churn import Churn
+from bench.errors import BenchError
 from bench.floor import FloorRun
 from bench.histogram import Counts, milliseconds
 from bench.present import machine, schema
 from bench.present.distribution import Timeline, curve
 from bench.report import Generator, JoinBurst, Percentiles, Report, Sample, Segment
 from bench.sendlog import NEVER
-from bench.stage import Join, Parameters, Say, Stage
+from bench.server import Server
+from bench.stage import CONNECT_TIMEOUT_S, NEWCOMERS, PLAYING, Join, Parameters, Say, Stage
 
 SAMPLED_STREAMS = 8
 FLOOR_S = 0.8
@@ -38,7 +47,6 @@ SETTLE_S = 1.0
 # A window's edge is set so far ahead that pacer and receivers both know it when they meet a packet near it
 WINDOW_NOTICE_NS = 50_000_000
 STEADY, BURST = 0, 1
-PLAYING, NEWCOMERS = 0, 1
 
 
 @dataclass(slots=True)
@@ -55,10 +63,17 @@ class _Steady:
     steal: list[float] = field(default_factory=list)
     others: list[float] = field(default_factory=list)  # cores used by neither relay nor generator
     threads_ns: Counter[str] = field(default_factory=Counter)
+    churn: Churn | None = None
+    api: ApiLoad | None = None
 
     @property
     def packets(self) -> int:
         return sum(packets for packets, _ in self.pieces)
+
+    def problems(self) -> Sequence[str]:
+        """What went wrong beside the audio."""
+        churned = [f"of those that changed: {text}" for text in self.churn.problems] if self.churn else []
+        return [*churned, *(self.api.tally.problems if self.api else ())]
 
     def segments(self) -> list[Segment]:
         """Each piece beside the mean of the floors before and after it."""
@@ -72,11 +87,13 @@ class _Steady:
         ]
 
 
-def run(parameters: Parameters, say: Say) -> Report:
-    """Do the whole run. Raises BenchError when it could not be done; an unfit generator is told in the
-    report.
+def run(parameters: Parameters, say: Say, flame_graph: Path | None = None) -> Report:
+    """Do the whole run; with `flame_graph` the relay is profiled at the end, and the SVG goes there.
+
+    Raises BenchError when it could not be done; an unfit generator is told in the report.
     """
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    profilers = profile.tools() if flame_graph is not None else None
     with Stage(parameters, say) as stage:
         backlog_drops = procfs.machine().backlog_drops
         stage.go_on_air()
@@ -92,7 +109,11 @@ def run(parameters: Parameters, say: Say) -> Report:
         burst = _join_burst(stage) if parameters.join_burst else None
         drops = procfs.machine().backlog_drops - backlog_drops
         generator = replace(generator, backlog_drops=drops, socket_overflows=stage.receivers.overflowed)
-        return _report(stage, steady, join, burst, generator, (base, memory), started)
+        report = _report(stage, steady, join, burst, generator, (base, memory), started)
+        if flame_graph is not None and profilers is not None:
+            found = profile.profile(stage, profilers, flame_graph, report.relay_cpu_us_per_packet)
+            report = replace(report, profile=found)
+        return report
 
 
 def _play_steadily(stage: Stage) -> _Steady:
@@ -102,6 +123,8 @@ def _play_steadily(stage: Stage) -> _Steady:
     duration, steady = stage.parameters.duration, _Steady(timeline)
     count = max(2, round(duration / SEGMENT_S))
     floor_s = min(FLOOR_S, duration / count)
+    _let_in_those_who_change(stage, steady)
+    _start_asking(stage, steady)
     stage.fall_silent()
     stage.log.open_window(STEADY, time.time_ns(), NEVER)
     _measure_floor(stage, steady, floor_s)
@@ -110,7 +133,33 @@ def _play_steadily(stage: Stage) -> _Steady:
         _measure_floor(stage, steady, floor_s)
     stage.log.close_window(STEADY, time.time_ns())
     stage.account()
+    if steady.churn is not None:
+        steady.churn.finish()
+    if steady.api is not None:
+        steady.api.close()
     return steady
+
+
+def _let_in_those_who_change(stage: Stage, steady: _Steady) -> None:
+    """Fill the pool of `--churn`."""
+    parameters = stage.parameters
+    if parameters.churn:
+        rows = list(stage.churn_rows)
+        steady.churn = Churn(stage.sessions, stage.receivers, rows, parameters.churn, parameters.channels)
+        steady.churn.fill()
+        stage.play_until(steady.churn.settled, CONNECT_TIMEOUT_S)
+
+
+def _start_asking(stage: Stage, steady: _Steady) -> None:
+    """Get the threads of `--api-load` ready."""
+    if stage.parameters.api_load:
+        server = stage.server
+        if not isinstance(server, Server):
+            raise BenchError("only this relay can be asked")
+        tokens = {scope: server.token(scope) for scope in ("listen", "metrics")}
+        steady.api = ApiLoad(
+            server.http_host, server.http_port, server.channels[0], tokens, stage.parameters.api_load
+        )
 
 
 def _measure_floor(stage: Stage, steady: _Steady, seconds: float) -> None:
@@ -126,7 +175,7 @@ def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> 
     relay_ns = stage.server.cpu_ns()
     steady.timeline.resume(time.monotonic())
     stage.publishers.resume()
-    stage.play(seconds, doing, steady.timeline.look)
+    _play_with_asides(stage, steady, seconds, doing)
     stage.fall_silent()
     relay_ns = stage.server.cpu_ns() - relay_ns
     now = procfs.machine()
@@ -142,6 +191,26 @@ def _play_segment(stage: Stage, steady: _Steady, seconds: float, doing: str) -> 
     steady.timeline.pause(time.monotonic())
     steady.generator_ns += time.process_time_ns() - generator_ns
     steady.pieces.append((stage.received() - packets, relay_ns))
+
+
+def _play_with_asides(stage: Stage, steady: _Steady, seconds: float, doing: str) -> None:
+    """Play, and let come, go and ask meanwhile whoever was wished for."""
+    churn, api = steady.churn, steady.api
+
+    def look(now: float) -> None:
+        steady.timeline.look(now)
+        if churn is not None:
+            churn.look(now)
+
+    if churn is not None:
+        churn.resume(time.monotonic())
+    if api is not None:
+        api.resume()
+    stage.play(seconds, doing, look)
+    if churn is not None:
+        churn.pause()
+    if api is not None:
+        api.pause()
 
 
 def _join_burst(stage: Stage) -> JoinBurst:
@@ -230,7 +299,7 @@ def _report(
     sampled = [session for session in stage.playing() if session.sample]
     wrong = sum(session.wrong for session in stage.playing()) + stage.receivers.unmapped
     return Report(
-        parameters=asdict(parameters),
+        parameters=parameters.told(),
         machine=machine.describe(),
         versions=machine.versions(),
         command=schema.command_line(),
@@ -258,10 +327,13 @@ def _report(
         generator=generator,
         sample=Sample(len(sampled), sum(session.opened for session in sampled), wrong),
         join_burst=burst,
+        churn=steady.churn.to_json() if steady.churn else None,
+        api_load=steady.api.to_json() if steady.api else None,
         saturated_by=verdict.saturated_by(generator, parameters.frame_ms),
         problems=[
             *join.problems,
             *(burst.problems if burst else ()),
+            *steady.problems(),
             *verdict.disturbed_by(generator),
             *stage.server.last_warnings(),
         ],

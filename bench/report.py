@@ -107,6 +107,9 @@ class Report:
     generator: Generator
     sample: Sample
     join_burst: JoinBurst | None
+    churn: Mapping[str, Any] | None = None
+    api_load: Mapping[str, Any] | None = None
+    profile: Mapping[str, Any] | None = None
     saturated_by: Sequence[str] = ()
     problems: Sequence[str] = field(default=())
 
@@ -188,6 +191,11 @@ class Report:
             "machine": dict(self.machine),
             "versions": dict(self.versions),
             "distribution": dict(self.distribution),
+            **{
+                name: dict(part)
+                for name in ("churn", "api_load", "profile")
+                if (part := getattr(self, name)) is not None
+            },
         }
 
     def write(self, path: Path) -> None:
@@ -213,6 +221,18 @@ class Report:
             text = f"{burst.joined} of {burst.listeners} in {burst.join_s:.2f} s"
             rows.append(("joined at once", text))
             rows.append(("jitter ms of the others then", _spoken(burst.jitter_ms_during)))
+        if (churn := self.churn) is not None:
+            text = f"{churn['joined']:,} in, {churn['left']:,} out, {churn['unheard']:,} heard nothing"
+            rows.append(("left and joined meanwhile", text))
+            rows.append(("ms until they heard sound", _spoken(churn["join_ms"])))
+        if (api := self.api_load) is not None:
+            rows.append(("requests meanwhile", f"{api['requests']:,}, {api['failed']:,} failed"))
+            rows.append(("ms until their answer", _spoken(api["latency_ms"])))
+        if self.profile is not None:
+            for kind, value in self.profile["us_per_packet"].items():
+                rows.append((f"relay CPU: {kind}", f"{value:.2f} µs, {self.profile['share'][kind]:.0%}"))
+            rows.append(("from", f"{self.profile['by']}, {self.profile['samples']:,} samples"))
+            rows.append(("flame graph", self.profile["flame_graph"]))
         lines = [f"{name:<30} {value}" for name, value in rows]
         lines += [f"problem: {text}" for text in self.problems]
         lines += [f"NOT VALID, {text}" for text in self.invalid_because]

@@ -53,6 +53,11 @@ class SendLog(NamedTuple):
             np.zeros((WINDOWS, publishers), np.int64),
         )
 
+    def restart(self) -> None:
+        """Forget all packets, for publishers that count from 0 again; to be called while nobody sends or listens."""
+        self.published[:] = 0
+        self.sent_at[:] = 0
+
     def open_window(self, window: int, begin_ns: int, end_ns: int) -> None:
         """Measure the packets sent in [begin, end); to be called before `begin`, or while nobody sends."""
         self.windows[window, 1] = end_ns

@@ -19,6 +19,7 @@ import jwt
 from bench import procfs
 from bench.errors import BenchError
 from bench.leash import leashed
+from bench.socket_names import bracketed, family_of
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -34,7 +35,7 @@ listeners_max = {listeners_max}
 media_timeout = "10s"
 
 [http]
-listen = "127.0.0.1:{http_port}"
+listen = "{http_host}:{http_port}"
 
 [auth]
 secret_file = "token-secret"
@@ -57,7 +58,9 @@ class Server:
         self.channels = [f"kenh-{index}" for index in range(channels)]
         self._folder = tempfile.TemporaryDirectory(prefix="loa-bench-")
         folder = Path(self._folder.name)
-        self.http_port = _free_port(socket.SOCK_STREAM, "127.0.0.1")
+        # the media may be in a network of its own; HTTP stays on loopback, of the same version of IP
+        self.http_host = "::1" if ":" in host else "127.0.0.1"
+        self.http_port = _free_port(socket.SOCK_STREAM, self.http_host)
         self._secret = secrets.token_hex(32).encode()
         secret_file = folder / "token-secret"
         secret_file.touch(mode=0o600)
@@ -67,25 +70,15 @@ class Server:
             _CONFIGURATION.format(
                 media_port=_free_port(socket.SOCK_DGRAM, host),
                 http_port=self.http_port,
-                host=host,
+                http_host=bracketed(self.http_host),
+                host=bracketed(host),
                 listeners_max=listeners,
                 channels="\n".join(f'[channels.{name}]\ntitle = "Bench {name}"\n' for name in self.channels),
             )
         )
         self._log = folder / "log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                leashed([sys.executable, "-m", "loaedge", "serve", "--config", str(configuration)]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-            )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.close()
-            raise
+        self._configuration = configuration
+        self._start()
 
     def __enter__(self) -> Server:
         return self
@@ -127,6 +120,32 @@ class Server:
         """The last lines the relay logged at warning level or above."""
         return self._log.read_text(errors="replace").splitlines()[-count:]
 
+    def crash(self) -> None:
+        """Kill the relay: its sessions are gone, and nobody was told."""
+        self._process.kill()
+        self._process.wait()
+
+    def come_back(self) -> None:
+        """Start the relay again after `crash`, on the same ports and with the same secret, and wait until it is
+        ready. Raises BenchError as the constructor does.
+        """
+        self._start()
+
+    def _start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+                leashed([sys.executable, "-m", "loaedge", "serve", "--config", str(self._configuration)]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._configuration.parent,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+
     def close(self) -> None:
         """Stop the relay as an operator would, by SIGTERM; by SIGKILL if it does not go."""
         if self._process.poll() is None:
@@ -142,7 +161,7 @@ class Server:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             self.require_alive()
-            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=2)
+            connection = http.client.HTTPConnection(self.http_host, self.http_port, timeout=2)
             with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
                 connection.request("GET", "/readyz")
                 if connection.getresponse().status == 200:
@@ -156,6 +175,6 @@ class Server:
 
 
 def _free_port(kind: int, host: str) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
+    with socket.socket(family_of(host), kind) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

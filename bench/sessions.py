@@ -100,6 +100,8 @@ class Sessions:
         """Sessions that have all but posted: keys, sockets, offers. Channels are dealt round robin."""
         prepared = []
         for index, row in enumerate(rows):
+            if self._receivers.table.packets[row]:
+                self._receivers.renew(row)
             session = Session.prepare(
                 row,
                 self._receivers.address(row),
@@ -135,7 +137,12 @@ class Sessions:
         """Say goodbye by DTLS and forget the session."""
         session.peer.close(time.monotonic())
         self._settle(session, time.monotonic())
-        del self._by_row[session.row]
+        self.drop(session)
+
+    def drop(self, session: Session) -> None:
+        """Forget a session without a word, as after a loss of power or of the relay; its receiver is free again."""
+        session.fail("left")
+        self._by_row.pop(session.row, None)
         self._scheduled.pop(session.row, None)
         self._receivers.retire(session.row)
 
@@ -185,8 +192,10 @@ class Sessions:
         self._lag[:] = 0
 
     def _answered(self, answer: Answer) -> None:
-        session = self._by_row[answer.key]
+        session = self._by_row.get(answer.key)
         now = time.monotonic()
+        if session is None or session.state is not State.OFFERED:
+            return  # dropped meanwhile
         if answer.sdp is None:
             session.fail(answer.problem)
             return
@@ -258,6 +267,7 @@ class Sessions:
         step = rtp.timestamp_delta(packet.timestamp, session.base[0]) // (48 * self._frame_ms)
         if session.base[1] + step != found[1]:
             session.wrong += 1
+        session.base = (packet.timestamp, found[1])
 
     def _report(self, now: float) -> None:
         """Receiver reports spread evenly over their period, and sender reports."""

@@ -40,8 +40,8 @@ class Answer:
 class Signalling:
     """The HTTP side of all sessions."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._address = host, port
         self._offers: queue.SimpleQueue[Offer | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -80,7 +80,7 @@ class Signalling:
         os.close(self._wake)
 
     def _serve(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT_S)
+        connection = http.client.HTTPConnection(*self._address, timeout=REQUEST_TIMEOUT_S)
         while (offer := self._offers.get()) is not None:
             self._answers.put(_exchange(connection, offer))
             os.eventfd_write(self._wake, 1)

@@ -8,17 +8,19 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
 from bench import procfs
+from bench.churn import Pool
 from bench.errors import BenchError
 from bench.floor import Floor, FloorRun
 from bench.histogram import BINS, Counts, bin_of
 from bench.publisher import SAMPLE_RATE, Publishers, phases
-from bench.receivers import LOOPBACK, Receivers
+from bench.receivers import LOOPBACK, LOOPBACK_6, Receivers
 from bench.sendlog import SendLog
 from bench.server import Server
 from bench.session import Session, State
@@ -31,6 +33,8 @@ JOIN_TIMEOUT_PER_LISTENER_S = 0.05
 # Until what was sent last has left the relay
 QUIET_S = 0.03
 ACCOUNT_TIMEOUT_S = 10.0
+# The cohort of those whose reception is measured; the other one is that of newcomers
+PLAYING, NEWCOMERS = 0, 1
 
 Say = Callable[[str], None]
 
@@ -46,11 +50,22 @@ class Parameters:
     payload_bytes: int = 120
     join_burst: int = 0
     aligned: bool = False
+    ipv6: bool = False
+    churn: float = 0.0
+    api_load: float = 0.0
 
     @property
     def sockets(self) -> int:
-        """UDP sockets the run needs: listeners, newcomers, publishers and the warm-up listener."""
-        return self.listeners + self.join_burst + self.channels + 1
+        """UDP sockets the run needs: listeners, newcomers, publishers, the warm-up listener, those that change."""
+        return self.listeners + self.join_burst + self.channels + 1 + Pool.of(self.churn).sockets
+
+    def told(self) -> dict[str, Any]:
+        """As reports say it: what was not asked for is left out, so that older reports can be compared."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value or name not in ("ipv6", "churn", "api_load")
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +86,24 @@ class Join:
 class Stage:
     """A context manager: on entry sockets are open and the relay is ready, on exit all of it is gone."""
 
-    def __init__(self, parameters: Parameters, say: Say, host: str = LOOPBACK) -> None:
+    def __init__(self, parameters: Parameters, say: Say, host: str | None = None) -> None:
+        """`host` is where sockets and relay are; loopback if not said."""
         self.parameters = parameters
         self.say = say
-        self.host = host
+        self.host = host or (LOOPBACK_6 if parameters.ipv6 else LOOPBACK)
         self.log = SendLog.for_publishers(parameters.channels)
         first = parameters.listeners + parameters.join_burst
         self.listener_rows = range(parameters.listeners)
         self.newcomer_rows = range(parameters.listeners, first)
         self._publisher_rows = range(first, first + parameters.channels)
         self._warm_up_row = first + parameters.channels
+        self.churn_rows = range(self._warm_up_row + 1, parameters.sockets)
+        self.sessions_max = parameters.sockets
         self._playing: list[Session] = []
+        self.publishing: list[Session] = []
         self._exit = contextlib.ExitStack()
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         """Raises BenchError with the mend when descriptors or ports do not suffice or the relay does not
         start.
         """
@@ -105,12 +124,12 @@ class Stage:
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start what is to be loaded and get ready to join it; `undo` learns how to end both."""
         parameters = self.parameters
-        server = Server(parameters.channels, parameters.sockets, self.host)
+        server = Server(parameters.channels, self.sessions_max, self.host)
         undo.callback(server.close)
         sessions = Sessions(
             server,
             self.receivers,
-            Signalling(server.http_port),
+            Signalling(server.http_port, server.http_host),
             payload_bytes=parameters.payload_bytes,
             frame_ms=parameters.frame_ms,
         )
@@ -127,6 +146,7 @@ class Stage:
         parameters = self.parameters
         self.say("publishers go on air")
         publishing = self.sessions.prepare(self._publisher_rows, "whip", channels=parameters.channels)
+        self.publishing = publishing
         self.sessions.begin(publishing)
         self._wait(
             lambda: all(s.state in (State.CONNECTED, State.FAILED) for s in publishing), CONNECT_TIMEOUT_S
@@ -157,7 +177,7 @@ class Stage:
 
     def received(self) -> int:
         """RTP packets that all receivers together have got so far."""
-        return int(self.receivers.table.packets.sum())
+        return self.receivers.packets
 
     def floor_received(self) -> int:
         """Datagrams of the floor that the listeners' sockets have got so far."""
@@ -177,7 +197,8 @@ class Stage:
         """Let listeners come in all at once and wait until each has heard its first packet."""
         self.say(f"{len(rows)} listeners get ready")
         crowd = self.sessions.prepare(rows, "whep", channels=self.parameters.channels, samples=samples)
-        self._playing = self._playing or crowd
+        if cohort == PLAYING:
+            self._playing += crowd
         cpu, wall, begin_ns = time.process_time(), time.monotonic(), time.time_ns()
         self.sessions.begin(crowd, cohort)
         self._wait(
@@ -197,6 +218,17 @@ class Stage:
         seconds = (last_ns - begin_ns) / 1e9
         problems = _problems(crowd, State.HEARD)
         return Join(len(crowd), len(heard), seconds, times, after_dtls, cores, problems)
+
+    def part_with(self, leaving: Sequence[Session], *, goodbye: bool) -> None:
+        """Let listeners leave, with a goodbye by DTLS or, as after a loss of power, without."""
+        gone = {session.row for session in leaving}
+        for session in leaving:
+            (self.sessions.leave if goodbye else self.sessions.drop)(session)
+        self._playing = [session for session in self._playing if session.row not in gone]
+
+    def play_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Keep everything going until `done()`; False when `timeout_s` has passed first."""
+        return self._wait(done, timeout_s)
 
     def play(self, duration_s: float, doing: str = "", look: Callable[[float], None] | None = None) -> None:
         """Keep everything going for a while, and call `look` with the time every few ms. Raises BenchError

@@ -179,19 +179,98 @@ class Compare(Envelope):
     ratio: Ratio
 
 
+class Step(_Open):
+    """One number of listeners of a ramp, and how they fared; no sentence when they fared well."""
+
+    listeners: _Count
+    joined: _Count
+    sent: _Count
+    lost: int
+    latency_ms: Latency
+    passed: bool
+    failed_by: list[str]
+    saturated_by: list[str]
+
+
+class Ramp(Envelope):
+    """`loa bench relay --ramp`: `largest` is the most listeners without loss and with latency p99 within its limit."""
+
+    scenario: Literal["ramp"]
+    listeners: _Count
+    largest: _Count
+    limited_by: Literal["relay", "generator", "limit"]
+    latency_p99_limit_ms: _Positive
+    steps: list[Step]
+
+
+class Crowd(_Open):
+    """Listeners that came at once: seconds until a share of those who wanted to hear sound heard it.
+
+    `joins_per_core_s`: joined listeners per second of the relay's CPU, which sent sound meanwhile.
+    """
+
+    listeners: _Count
+    joined: _Count
+    until_s: dict[Literal["p50", "p99", "all"], float | None]
+    joins_per_s: float | None
+    joins_per_core_s: float | None
+
+
+class Restarted(Crowd):
+    """After a crash: `down_s` from the kill until ready, `silence_s` from the kill until sound."""
+
+    down_s: float
+    silence_s: dict[Literal["p50", "p99", "all"], float | None]
+
+
+class Reception(_Open):
+    """What listeners got in a window."""
+
+    sent: _Count
+    lost: int
+    latency_ms: Latency
+    jitter_ms: Latency
+
+
 class Join(Envelope):
-    """`loa bench join`."""
+    """`loa bench join`. `stayed` is of those who played on, `before` and `during` the return of the others."""
 
     scenario: Literal["join"]
     listeners: _Count
     joined: _Count
+    first: Crowd
+    back: Crowd | None
+    stayed: dict[Literal["before", "during"], Reception]
+    restart: Restarted
+    after_restart: Reception
+    distribution: Distribution = Distribution()
+
+
+class Trend(_Open):
+    """A figure's slope per hour with its interval, and what it means; `allowed_over_run` is in the figure's unit."""
+
+    verdict: Literal["flat", "rising", "falling", "unclear"]
+    median: float | None
+    per_hour: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    allowed_over_run: float
 
 
 class Soak(Envelope):
-    """`loa bench soak`."""
+    """`loa bench soak`. `flat` is false when a figure rises; `series` has the samples, one value an interval."""
 
     scenario: Literal["soak"]
     listeners: _Count
+    joined: _Count
+    sent: _Count
+    lost: int
+    flat: bool
+    not_flat_because: list[str]
+    slopes: dict[str, Trend]
+    series: dict[str, float | list[float | None]]
+    distribution: Distribution = Distribution()
 
 
 class Plan(Envelope):
@@ -207,6 +286,7 @@ class Plan(Envelope):
 
 MODELS: Mapping[str, type[Envelope]] = {
     "relay": Relay,
+    "ramp": Ramp,
     "compare": Compare,
     "join": Join,
     "soak": Soak,
