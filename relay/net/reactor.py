@@ -37,6 +37,9 @@ more than one."""
 WORK_BUDGET_S = 0.001
 """Time a turn spends on handshakes, checks, reports and commands before it looks at the sockets again."""
 
+PIECES_A_COMMAND = 16
+"""Pieces of deferred work that go before a command."""
+
 BATCHES_A_TURN = 8
 """Batches read from one socket before the others have their turn."""
 
@@ -169,14 +172,16 @@ class Reactor:
 
     def _turn(self, busy: bool) -> bool:
         wait = 0.0 if busy else max(0.0, self._due - self._clock())
+        asked = False
         for fd, _ in self._poller.poll(wait):
             if fd == self._wake:
+                asked = True
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
             elif fd in self._ports:
                 self._drain(self._ports[fd])
         now = self._clock()
-        if busy or now >= self._due:
+        if busy or asked or now >= self._due:
             for port in self._patient:
                 self._drain(port)
         if now >= self._due:
@@ -197,15 +202,22 @@ class Reactor:
                 return
 
     def _work(self, until: float) -> bool:
-        """Commands and deferred work until the budget is spent; True when some is left."""
+        """Deferred work and commands until the budget is spent; True when some is left."""
         while True:
-            now = self._clock()
-            if now >= until:
-                return True
+            worked = self._work_some(until)
             try:
                 self._mailbox.get_nowait()()
-                continue
             except queue.Empty:
-                pass
-            if not self._handler.work(now):
-                return False
+                if not worked:
+                    return False
+            if self._clock() >= until:
+                return True
+
+    def _work_some(self, until: float) -> bool:
+        """A few pieces of deferred work before the next command, which is decided on what came before it: who said
+        goodbye is gone. Returns whether there was any."""
+        for piece in range(PIECES_A_COMMAND):
+            now = self._clock()
+            if (piece and now >= until) or not self._handler.work(now):
+                return piece > 0
+        return True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from loacodecs.errors import ConfigurationError
-from relay.net.port import UdpPort, open_port
+from relay.net.port import UdpPort, open_port, open_ports
 from relay.net.reactor import Reactor
 
 
@@ -132,3 +132,17 @@ def test_a_taken_port_is_one_clear_line() -> None:
             open_port("192.0.2.1", 0, receive_buffer=1 << 16, send_buffer=1 << 16)
     finally:
         first.close()
+
+
+def test_a_command_is_decided_on_what_came_before_it() -> None:
+    loop = Loop()
+    control = open_ports("127.0.0.1", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
+    for port in control:
+        loop.reactor.add_port(port)
+    with loop:
+        loop.handler.wait_for(lambda events: "tick" in events)
+        for _ in range(20):
+            loop.handler.events.clear()
+            loop.sender.sendto(b"\x16goodbye", control[0].address)
+            seen = loop.reactor.call(lambda: list(loop.handler.events)).result(5)
+            assert b"\x16goodbye" in seen
