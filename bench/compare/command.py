@@ -10,12 +10,11 @@ from pathlib import Path
 
 import click
 
-from loacodecs.errors import LoaError
+from bench.scenario_commands import FILE, carry_out
 
 SERVERS = ("loa", "janus", "aiortc_encode", "aiortc_packets")
 LISTENERS_MAX = 5_000
 TURN_S_MIN = 0.5
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _servers(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
@@ -72,8 +71,8 @@ def _servers(context: click.Context, parameter: click.Parameter, text: str) -> l
     show_default=True,
     help="Threads among which Janus shares its viewers; 0 is one for each, its default.",
 )
-@click.option("--json", "json_file", type=_FILE, required=True, help="Where the report goes.")
-@click.option("--html", "html_file", type=_FILE, help="Write it as a page, too.")
+@click.option("--json", "json_file", type=FILE, required=True, help="Where the report goes.")
+@click.option("--html", "html_file", type=FILE, help="Write it as a page, too.")
 def compare(
     listeners: int,
     duration: float,
@@ -90,10 +89,8 @@ def compare(
     with 1 when the run failed or the load generator itself was the bottleneck.
     """
     # numba and the peers take a second to import: not for `loa --help`
-    from bench.cli import Progress
     from bench.compare.compare_scenario import Wish, run
-    from bench.present import schema
-    from bench.present.html import require_libraries, write_html
+    from bench.compare.report import table
 
     if duration / rounds < TURN_S_MIN:
         raise click.BadParameter(
@@ -102,28 +99,9 @@ def compare(
         )
     most = dict.fromkeys(SERVERS, listeners)
     most["aiortc_encode"], most["aiortc_packets"] = (min(listeners, limit) for limit in aiortc_listeners)
-    progress = Progress()
-    try:
-        if html_file is not None:
-            require_libraries()
-        with _tidy_when_terminated():
-            wish = Wish({name: most[name] for name in servers}, duration, rounds, janus_event_loops)
-            found = run(wish, progress.say)
-        report = found.to_json()
-        schema.write(report, json_file)
-        if html_file is not None:
-            write_html(report, html_file)
-    except LoaError as error:
-        progress.end()
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        progress.end()
-        raise click.ClickException(f"{error.filename or json_file}: {error.strerror}") from error
-    progress.end()
-    click.echo(found.table())
-    click.echo(f"written to {json_file}")
-    if found.invalid_because:
-        sys.exit(1)
+    wish = Wish({name: most[name] for name in servers}, duration, rounds, janus_event_loops)
+    with _tidy_when_terminated():
+        carry_out(lambda say: run(wish, say).to_json(), table, json_file, html_file)
 
 
 @contextlib.contextmanager

@@ -207,28 +207,35 @@ class Comparison:
             "generator": {name: asdict(server.generator) for name, server in self.found.items()},
         }
 
-    def table(self) -> str:
-        """The figures for people."""
-        rows = [COLUMNS]
-        for name, server in self.found.items():
-            ratios = self.ratios(name)
-            rows.append(
-                (
-                    server.title,
-                    str(server.listeners),
-                    f"{server.cpu_us_per_packet:.2f}",
-                    f"{server.cpu_us_per_packet / server.floor_us_per_packet:.2f}",
-                    f"{middle(ratios):.2f}" if ratios else "-",
-                    _spoken(server.latency_ms["p50"]),
-                    _spoken(server.latency_ms["p99"]),
-                    str(server.lost),
-                )
+
+def table(report: schema.Report) -> str:
+    """The figures of a report for people."""
+    rows = [COLUMNS]
+    missing = []
+    for name, server in report["servers"].items():
+        if "missing" in server:
+            missing.append(f"not here: {TITLES[name]}; {server['missing']}")
+            continue
+        ratio = 1.0 if name == OURS else report["ratio"][name]
+        latency = server["latency_ms"]
+        rows.append(
+            (
+                server["title"],
+                str(server["listeners"]),
+                f"{server['cpu_us_per_packet']:.2f}",
+                f"{server['cpu_us_per_packet'] / server['floor_us_per_packet']:.2f}",
+                *(_spoken(figure) for figure in (ratio, latency["p50"], latency["p99"])),
+                str(server["lost"]),
             )
-        lines = [f"{first:<18}" + "".join(f"{cell:>11}" for cell in rest) for first, *rest in rows]
-        lines += [f"not here: {TITLES[name]}; {mend}" for name, mend in self.mends.items()]
-        lines += [f"problem: {text}" for text in self.problems]
-        lines += [f"NOT VALID: {text}" for text in self.invalid_because]
-        return "\n".join(lines)
+        )
+    return "\n".join(
+        [
+            *(f"{first:<18}" + "".join(f"{cell:>11}" for cell in rest) for first, *rest in rows),
+            *missing,
+            *(f"problem: {text}" for text in report["problems"]),
+            *(f"NOT VALID: {text}" for text in report["invalid_because"]),
+        ]
+    )
 
 
 def middle(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare.report import Comparison, Found, Turn, middle
+from bench.compare.report import Comparison, Found, Turn, middle, table
 from bench.present import schema
 from bench.report import Generator
 
@@ -80,7 +80,7 @@ def test_the_report_is_as_the_issue_says_and_fits_its_schema(tmp_path: Path) -> 
 
 
 def test_the_table_names_what_is_missing_and_its_mend() -> None:
-    lines = USUAL.table().splitlines()
+    lines = table(USUAL.to_json()).splitlines()
     assert "not here: aiortc encoding; pip install aiortc" in lines
     (janus,) = [line for line in lines if line.startswith("Janus")]
     assert janus.split()[1:5] == ["200", "55.00", "13.75", "4.50"]
