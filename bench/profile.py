@@ -3,7 +3,7 @@
 Both come from a stretch of playing of their own after the measured part, because a profiler slows down what it looks
 at. The table is of samples of where the processor really was: from `perf` where it is installed and allowed, whose
 samples name the kernel's work; else from the innermost frames of py-spy's native stacks, in which the kernel is
-whatever stands in a system call.
+whatever stands in a system call that sends or receives, and threads that wait are left out.
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ _CRYPTO_NAME = re.compile(
     r"^(srtp|aes|gcm|ghash|gcm_ghash|hmac|sha1|sha256|EVP_|CRYPTO_|vaes|aesni|ossl_|octet_string)",
     re.IGNORECASE,
 )
+# What sends and receives works in the kernel; py-spy --native also sees threads that only wait there
 _SYSTEM_CALL = re.compile(
-    r"^(_*(send|recv)(m?msg|to|from)?|epoll_p?wait|clock_nanosleep|_*(read|write|poll|ppoll|select|futex)|syscall|"
-    r"eventfd_(read|write)|accept4?|timerfd_settime|__libc_.*)(_nocancel)?$"
+    r"^_*(libc_)?(send|recv)(m?msg|to|from)?(_nocancel)?$|^_*(libc_)?(write|eventfd_write)$"
+)
+_WAIT = re.compile(
+    r"^_*(libc_)?(epoll_p?wait2?|p?poll|p?select|(clock_)?nanosleep|read|accept4?|futex|sem_(timed)?wait|"
+    r"pthread_cond_(timed|clock)?wait)(_nocancel)?$"
 )
 _COMPILED_OBJECT = re.compile(r"^(//anon|\[anon|anon|memfd:|/memfd|\[unknown\]$|perf-\d+\.map|/tmp/perf-)")
 _PYTHON_OBJECT = re.compile(r"python3|libpython|\.cpython-|uvloop|httptools|\.abi3\.so")
@@ -196,22 +200,26 @@ def from_stacks(lines: Iterable[str]) -> Counter[str]:
     for line in lines:
         stack, _, count = line.rpartition(" ")
         if count.isdigit():
-            counts[kind_of_stack(stack.split(";"))] += int(count)
+            kind = kind_of_stack(stack.split(";"))
+            if kind is not None:
+                counts[kind] += int(count)
     return counts
 
 
-def kind_of_stack(frames: Sequence[str]) -> str:
-    """The kind of work of a stack, by its innermost frame that tells."""
+def kind_of_stack(frames: Sequence[str]) -> str | None:
+    """The kind of work of a stack, by its innermost frame that tells; None when the thread only waits."""
     for frame in reversed(frames):
         match = _FRAME.match(frame)
         if match is None:
             continue
         name, place = match["name"], match["place"] or ""
+        if _WAIT.match(name):
+            return None
         if _SYSTEM_CALL.match(name):
             return KERNEL
         if _CRYPTO_OBJECT.search(place) or _CRYPTO_NAME.search(name):
             return CRYPTO
-        if name.startswith("0x") or _COMPILED_OBJECT.search(place):
+        if _COMPILED_OBJECT.search(place) or (name.startswith("0x") and place in ("", "?")):
             return HEADER
         if ".py" in place or _PYTHON_OBJECT.search(place):
             return PYTHON

@@ -12,7 +12,7 @@ from bench.drain import RING_SLOTS
 from bench.floor import FIRST_BYTE
 from bench.histogram import percentile
 from bench.receivers import RECEIVE_BUFFER_BYTES, Receivers
-from bench.sendlog import NEVER, SendLog
+from bench.sendlog import DEPTH, NEVER, SendLog
 from tests.support.waiting import until
 
 MILLISECOND = 1_000_000
@@ -141,6 +141,53 @@ def test_the_mapping_survives_the_wrap_of_timestamp_and_sequence(world: World) -
     assert int(world.receivers.table.got[0, 0]) == 8
     table = world.receivers.table
     assert int(table.highest_sequence[0]) - int(table.first_sequence[0]) == 7
+
+
+def test_the_mapping_lasts_longer_than_two_timestamps_can_be_apart(world: World) -> None:
+    world.log.open_window(0, 0, NEVER)
+    world.listen(0)
+    # a quarter of the timestamps' range at a time, six times
+    counters = [step * (2**30 // STEP) for step in range(7)]
+    for number, counter in enumerate(counters, 1):
+        world.log.sent_at[0, counter % DEPTH] = time.time_ns()
+        world.log.published[0] = counter + 1
+        world.deliver(0, counter)
+        world.arrived(0, number)
+    assert int(world.receivers.table.got[0, 0]) == 7
+    assert world.receivers.unmapped == 0
+
+
+def test_a_receiver_serves_one_session_after_another(world: World) -> None:
+    world.log.open_window(0, 0, NEVER)
+    world.listen(0)
+    world.publish(0)
+    world.deliver(0, 0)
+    world.arrived(0, 1)
+    first = int(world.receivers.table.first_arrival[0])
+    world.receivers.retire(0)
+    world.receivers.renew(0)
+    assert world.receivers.packets == 1
+    world.listen(0, base=77_000)
+    world.publish(1)
+    world.deliver(0, 1, base=77_000, sequence=9)
+    world.arrived(0, 1)
+    assert world.receivers.packets == 2
+    assert int(world.receivers.table.got[0, 0]) == 2
+    assert int(world.receivers.table.first_arrival[0]) > first
+    assert int(world.receivers.table.first_sequence[0]) == 9
+
+
+def test_over_ipv6_the_sender_is_known_by_its_address() -> None:
+    receivers = Receivers(1, SendLog.for_publishers(1), STEP, "::1")
+    receivers.start()
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        sender.bind(("::1", 0))
+        receivers.join(0, 0, 0)
+        sender.sendto(b"\x14" * 30, receivers.address(0))
+        until(lambda: receivers.handed_over == 1)
+        (arrival,) = receivers.take()
+        assert arrival.address == sender.getsockname()[:2]
+    receivers.close()
 
 
 def test_a_packet_nobody_sent_is_not_accounted(world: World) -> None:

@@ -109,3 +109,46 @@ def compare_report(**more: Any) -> dict[str, Any]:
 def server(cpu: float, p50: float, p99: float) -> dict[str, Any]:
     """One server's figures in a comparison."""
     return {"cpu_us_per_packet": cpu, "latency_ms": {"p50": p50, "p99": p99}, "listeners": 100, "lost": 0}
+
+
+def _reception() -> dict[str, Any]:
+    latency = {"p50": 2.0, "p99": 6.0, "max": 9.0}
+    return {"sent": 1000, "lost": 0, "latency_ms": latency, "jitter_ms": latency}
+
+
+def join_figures(**more: Any) -> dict[str, Any]:
+    """What follows the envelope of `loa bench join`."""
+    until = {"p50": 0.8, "p99": 1.4, "all": 1.5}
+    crowd = {
+        "listeners": 500,
+        "joined": 500,
+        "until_s": until,
+        "joins_per_s": 333.0,
+        "joins_per_core_s": 700.0,
+    }
+    return {
+        "listeners": 500,
+        "joined": 500,
+        "first": crowd,
+        "back": crowd,
+        "stayed": {"before": _reception(), "during": _reception()},
+        "restart": {**crowd, "down_s": 1.1, "silence_s": until},
+        "after_restart": _reception(),
+        **more,
+    }
+
+
+def soak_figures(**more: Any) -> dict[str, Any]:
+    """What follows the envelope of `loa bench soak`."""
+    slope = {"per_hour": 0.1, "low": -0.1, "high": 0.3, "confidence": 0.95, "allowed_over_run": 1.0}
+    return {
+        "listeners": 5,
+        "joined": 5,
+        "sent": 1000,
+        "lost": 0,
+        "flat": True,
+        "not_flat_because": [],
+        "slopes": {"memory_mb": {"verdict": "flat", "median": 128.0, **slope}},
+        "series": {"interval_s": 60.0, "memory_mb": [1.0, 2.0, None]},
+        **more,
+    }

@@ -14,7 +14,7 @@ from bench.present import html as html_module
 from bench.present.html import write_html
 from bench.present.render import html
 from bench.wire import Rendition
-from tests.support.reports import compare_report, envelope, relay_report
+from tests.support.reports import compare_report, envelope, join_figures, relay_report, soak_figures
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -32,9 +32,9 @@ PAGES = {
     "bare": relay_report(distribution={}, segments=[], join_burst=None),
     "compare": compare_report(),
     "plan": plan_of(relay_report()),
-    "join": envelope("join", listeners=500, joined=500, distribution=relay_report()["distribution"]),
+    "join": envelope("join", **join_figures(distribution=relay_report()["distribution"])),
     "soak": envelope(
-        "soak", listeners=5, series={"interval_s": 60.0, "rss_mb": [1.0, 2.0, None], "name": []}
+        "soak", **soak_figures(series={"interval_s": 60.0, "rss_mb": [1.0, 2.0, None], "name": []})
     ),
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.present import schema
-from tests.support.reports import compare_report, envelope, relay_report
+from tests.support.reports import compare_report, envelope, join_figures, relay_report
 
 
 def test_the_published_schemas_are_those_of_the_code() -> None:
@@ -19,7 +19,7 @@ def test_the_published_schemas_are_those_of_the_code() -> None:
 
 def test_every_scenario_has_a_published_schema_that_names_its_version() -> None:
     texts = {path.stem: json.loads(text) for path, text in schema.json_schemas().items()}
-    assert set(texts) == {"relay", "compare", "join", "soak", "plan"}
+    assert set(texts) == {"relay", "ramp", "compare", "join", "soak", "plan"}
     for name, text in texts.items():
         assert text["properties"]["schema"]["const"] == "loa.bench/1"
         assert text["properties"]["scenario"]["const"] == name
@@ -117,7 +117,7 @@ def test_a_header_is_what_every_scenario_needs(monkeypatch: pytest.MonkeyPatch) 
     head = schema.header("join", started=1_795_402_800.0, parameters={"listeners": 5})
     assert head["command"] == "loa bench relay --json 'my file'"
     assert head["started"] == "2026-11-23T03:00:00Z"
-    schema.validate({**head, "listeners": 5, "joined": 5})
+    schema.validate({**head, **join_figures()})
     bad = schema.header("join", started=0.0, parameters={}, invalid_because=["saturated"])
     assert bad["valid"] is False
-    schema.validate({**bad, "listeners": 5, "joined": 5})
+    schema.validate({**bad, **join_figures()})
