@@ -125,7 +125,7 @@ def test_every_command_and_option_is_described() -> None:
         if isinstance(command, click.Group):
             continue
         assert name in sections, f"docs/commands.md lacks `loa {name}`"
-        described = set(re.findall(r"--[a-z][a-z-]*", sections[name]))
+        described = set(re.findall(r"--[a-z][a-z0-9-]*", sections[name]))
         assert described == options(command) - {"--help"}, name
     assert set(sections) <= set(commands())
 
