@@ -102,7 +102,8 @@ class Receivers:
             np.zeros((RING_SLOTS, SLOT_BYTES), np.uint8),
         )
         self._inbox = Inbox.new()
-        self._packets_before = 0
+        self._host = host
+        self._packets_before = self._overflowed_before = 0
         self._control = np.zeros(CONTROL_CELLS, np.int64)
         self._control[TICK_NS] = round(TICK_S * 1e9)
         self._control[DRAIN_TICKS] = round(DRAIN_PERIOD_S / TICK_S)
@@ -172,16 +173,21 @@ class Receivers:
         self.table.mode[row] = Mode.COUNT
 
     def renew(self, row: int) -> None:
-        """Empty the accounts of a receiver that only counts, for its next session; its packets stay in the sum.
+        """A new port and empty accounts for a receiver that only counts, before its next session.
 
-        Columns of windows and lost datagrams stay, too: they belong to the run, not to the session.
+        The server may go on sending to the last session. What belongs to the run and not to the session stays: the
+        windows, and the sums of packets and of overflowed datagrams. Raises OSError when there is no port left.
         """
         table = self.table
+        with _open(self._host) as fresh:
+            # the loop may be reading this descriptor just now: the number stays, the socket behind it changes
+            os.dup2(fresh.fileno(), self.sockets[row].fileno(), inheritable=False)
         self._packets_before += int(table.packets[row])
+        self._overflowed_before += int(table.overflowed[row])
         for column in (
             *(table.base_timestamp, table.base_counter, table.packets, table.octets, table.first_arrival),
             *(table.last_arrival, table.last_sent, table.last_counter, table.seen),
-            *(table.highest_sequence, table.first_sequence, table.jitter),
+            *(table.highest_sequence, table.first_sequence, table.jitter, table.overflowed),
         ):
             column[row] = 0
 
@@ -214,7 +220,7 @@ class Receivers:
     @property
     def overflowed(self) -> int:
         """Datagrams the kernel dropped because a socket of the generator was full."""
-        return int(self.table.overflowed.sum())
+        return self._overflowed_before + int(self.table.overflowed.sum())
 
     @property
     def not_handed_over(self) -> int:

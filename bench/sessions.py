@@ -79,6 +79,7 @@ class Sessions:
         self._signalling = signalling
         self._tokens = {"whip": server.token("publish"), "whep": server.token("listen")}
         self._by_row: dict[int, Session] = {}
+        self._used: set[int] = set()
         self._timers: list[tuple[float, int]] = []
         self._scheduled: dict[int, float] = {}
         self._report_order: deque[Session] = deque()
@@ -100,8 +101,9 @@ class Sessions:
         """Sessions that have all but posted: keys, sockets, offers. Channels are dealt round robin."""
         prepared = []
         for index, row in enumerate(rows):
-            if self._receivers.table.packets[row]:
+            if row in self._used:
                 self._receivers.renew(row)
+            self._used.add(row)
             session = Session.prepare(
                 row,
                 self._receivers.address(row),

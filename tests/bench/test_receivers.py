@@ -164,9 +164,12 @@ def test_a_receiver_serves_one_session_after_another(world: World) -> None:
     world.deliver(0, 0)
     world.arrived(0, 1)
     first = int(world.receivers.table.first_arrival[0])
+    old = world.receivers.address(0)
     world.receivers.retire(0)
     world.receivers.renew(0)
     assert world.receivers.packets == 1
+    assert world.receivers.address(0) != old
+    world.sender.sendto(b"\x80" * 60, old)  # a server that goes on sending reaches nobody
     world.listen(0, base=77_000)
     world.publish(1)
     world.deliver(0, 1, base=77_000, sequence=9)
