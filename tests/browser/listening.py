@@ -7,17 +7,25 @@ from playwright.sync_api import Page, expect
 PATIENCE_MS = 30_000
 
 _HEAR = """async ([wanted, patience]) => {
-  const stream = document.querySelector("audio").srcObject;
+  const audio = document.querySelector("audio");
   const context = new AudioContext({ sampleRate: 48000 });
   const analyser = context.createAnalyser();
   analyser.fftSize = 16384;
   analyser.smoothingTimeConstant = 0;
-  context.createMediaStreamSource(stream).connect(analyser);
+  let stream = null;
+  let source = null;
   const bins = new Float32Array(analyser.frequencyBinCount);
   const deadline = performance.now() + patience;
   let loudest = { hertz: 0, decibels: -Infinity };
   let agreed = 0;
   while (agreed < 3 && performance.now() < deadline) {
+    if (audio.srcObject !== stream && audio.srcObject?.getAudioTracks().length) {
+      // The page has a new session: what counts is what its visitor hears now.
+      source?.disconnect();
+      stream = audio.srcObject;
+      source = context.createMediaStreamSource(stream);
+      source.connect(analyser);
+    }
     await new Promise((resolve) => setTimeout(resolve, 200));
     analyser.getFloatFrequencyData(bins);
     const at = bins.reduce((best, value, index) => (value > bins[best] ? index : best), 0);
