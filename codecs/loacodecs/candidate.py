@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from aiortc.sdp import candidate_from_sdp
-
 from .address import Address, canonical, is_unicast
 from .errors import SdpError
 
@@ -19,6 +17,13 @@ _MAX_LINE = 1024
 # RFC 8839 §5.4 allows ALPHA, DIGIT, "+" and "/"; all that cannot break a line or a USERNAME is let in.
 _UFRAG = re.compile(r"[!-9;-~]{4,256}")
 _PASSWORD = re.compile(r"[!-~]{22,256}")
+
+# Component 1 over UDP; what follows the type (raddr, rport and extensions) is nothing to us.
+_CANDIDATE = re.compile(
+    r"\s*(?P<foundation>\S{1,64})\s+0*1\s+udp\s+(?P<priority>[0-9]{1,10})\s+(?P<host>\S+)\s+(?P<port>[0-9]{1,5})"
+    r"\s+typ\s+(?P<type>\S{1,16})(?:\s|$)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +67,16 @@ def parse_candidate(value: str) -> Candidate | None:
     """
     if len(value) > _MAX_LINE:
         return None
+    match = _CANDIDATE.match(value)
+    if match is None or int(match["priority"]) >= 2**32:
+        return None
     try:
-        found = candidate_from_sdp(value)
-        address = canonical(found.ip, found.port)
-    except (AssertionError, ValueError, IndexError):
+        address = canonical(match["host"], int(match["port"]))
+    except ValueError:
         return None
-    usable = found.component == 1 and found.protocol.lower() == "udp" and address[1] > 0
-    if not usable or not is_unicast(address[0]) or not 0 <= found.priority < 2**32:
+    if address[1] == 0 or not is_unicast(address[0]):
         return None
-    return Candidate(found.foundation, found.priority, address, found.type)
+    return Candidate(match["foundation"], int(match["priority"]), address, match["type"])
 
 
 def parse_candidates(values: Iterable[str]) -> tuple[Candidate, ...]:

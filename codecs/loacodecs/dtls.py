@@ -1,12 +1,15 @@
 """DTLS 1.2 with use_srtp, both roles, without I/O (RFC 6347, RFC 5764), over pyOpenSSL and memory BIOs.
 
 Retransmission. OpenSSL keeps its timer on the wall clock and pyOpenSSL cannot replace it, so this module
-keeps the last flight and sends it again by `now`: after 500 ms, then doubling to 8 s. Records of epoch 0 are
-stamped from our own counter, as RFC 6347 §4.2.4 wants a new sequence number for each; a record of epoch 1
-(the Finished) is repeated as it was, unless OpenSSL's own timer has run out as well and makes a fresh one.
-The fresh one matters only when we are client and the server's last flight was lost: a server counts an
-identical Finished as a replay. Whoever sent the last flight has no timer; it answers the handshake records
-that still come in with that flight.
+keeps the last flight and sends it again by `now`: after 500 ms, or one and a half round trips where ICE has
+measured one, then with waits that grow by half to 2 s; doubled ones (RFC 6347 §4.2.4.1) would keep live sound
+away for 8 s after a burst of four losses. Who waits for the next flight and sees the one before once more
+repeats its own at once (§4.2.4, WAITING), so that the quicker timer of the two serves both. Records of epoch 0
+are stamped from our own counter, as §4.1 wants a new sequence number for each; a record of epoch 1 (the
+Finished) is repeated as it was, unless OpenSSL's own timer has run out as well and makes a fresh one. The fresh
+one matters only when we are client and the server's last flight was lost: a server counts an identical Finished
+as a replay. Whoever sent the last flight has no timer; it answers the handshake records that still come in with
+that flight.
 
 Memory. OpenSSL holds 80 KB for a finished session, so it is dropped as soon as the keys are out: the last
 flight (100 bytes) answers a peer that missed it, `AlertCipher` understands its close_notify. OpenSSL's session
@@ -30,7 +33,10 @@ __all__ = ["MAX_DATAGRAM", "Certificate", "DtlsSession"]
 # Largest datagram sent: below every path MTU in use, IPv6 and tunnels included.
 MAX_DATAGRAM = 1200
 INITIAL_TIMEOUT = 0.5
-MAX_TIMEOUT = 8.0
+MIN_TIMEOUT = 0.1
+MAX_TIMEOUT = 2.0
+_ROUND_TRIPS = 1.5
+_GROWTH = 1.5
 # The last flight is repeated at most this often, whatever comes in.
 REPEAT_INTERVAL = 0.05
 
@@ -57,12 +63,15 @@ class DtlsSession:
 
     __slots__ = (
         "_alerts",
+        "_answered",
         "_certificate",
         "_deadline",
         "_epoch0_sequence",
         "_fingerprints",
         "_flight",
+        "_initial_timeout",
         "_outgoing",
+        "_received",
         "_repeat_from",
         "_ssl",
         "_timeout",
@@ -85,17 +94,20 @@ class DtlsSession:
         self._outgoing: list[bytes] = []
         self._flight: list[bytes] = []
         self._epoch0_sequence = 0
-        self._timeout = INITIAL_TIMEOUT
+        self._answered = self._received = -1
+        self._initial_timeout = self._timeout = INITIAL_TIMEOUT
         self._deadline: float | None = None
         self._repeat_from = 0.0
         self.state = "new"
         self.reason = ""
         self.keys: Keys | None = None
 
-    def start(self, now: float) -> None:
-        """As client, send the ClientHello; as server, become ready for one."""
+    def start(self, now: float, round_trip: float | None = None) -> None:
+        """As client, send the ClientHello; as server, become ready for one. `round_trip` in seconds, if known."""
         if self.state != "new":
             return
+        if round_trip is not None:
+            self._initial_timeout = min(max(_ROUND_TRIPS * round_trip, MIN_TIMEOUT), INITIAL_TIMEOUT)
         self.state = "handshaking"
         self._ssl = SSL.Connection(self._certificate.context(server=self.server))
         self._ssl.set_ciphertext_mtu(MAX_DATAGRAM)
@@ -111,13 +123,18 @@ class DtlsSession:
         if not records or self.state == "closed":
             return False
         self.start(now)
+        messages = [_message_sequence(record) for record in records]
+        repeated = self.state == "handshaking" and any(0 <= number <= self._answered for number in messages)
+        self._received = max(self._received, *messages)
         sent = False
         if self._ssl is not None:
             self._ssl.bio_write(datagram)
             sent = self._step(now)
         elif self._alerts is not None and any(self._alerts.closes(record) for record in records):
             self._finish(_CLOSED_BY_PEER)
-        if self.state == "connected" and not sent and any(record[0] in _FLIGHT for record in records):
+        if self.state == "connected":
+            repeated = any(record[0] in _FLIGHT for record in records)
+        if repeated and not sent and self.state != "closed":
             self._repeat(now)
         return True
 
@@ -129,7 +146,7 @@ class DtlsSession:
             self._ssl.DTLSv1_handle_timeout()
         self._flight = self._drain() or self._flight
         self._send(self._flight)
-        self._timeout = min(self._timeout * 2, MAX_TIMEOUT)
+        self._timeout = min(self._timeout * _GROWTH, MAX_TIMEOUT)
         self._deadline = now + self._timeout
 
     def next_deadline(self) -> float | None:
@@ -176,7 +193,9 @@ class DtlsSession:
         self._send(records)
         if any(record[0] in _FLIGHT for record in records):
             self._flight = records
-            self._timeout = INITIAL_TIMEOUT
+            self._answered = self._received
+            self._repeat_from = now + REPEAT_INTERVAL
+            self._timeout = self._initial_timeout
             self._deadline = now + self._timeout
         if reason:
             self._finish(reason)
@@ -258,6 +277,13 @@ def _records(data: bytes) -> Iterator[bytes]:
             return
         yield data[position:end]
         position = end
+
+
+def _message_sequence(record: bytes) -> int:
+    """The number of the handshake message in a record that is not encrypted (RFC 6347 §4.2.2), -1 without one."""
+    if record[0] != _HANDSHAKE or record[3:5] != b"\0\0" or len(record) < _RECORD_HEADER + 6:
+        return -1
+    return int.from_bytes(record[_RECORD_HEADER + 4 : _RECORD_HEADER + 6], "big")
 
 
 def _describe(error: SSL.Error) -> str:

@@ -1,9 +1,12 @@
 """ICE as the side that offers: one local socket, its own checks, nomination and consent (RFC 8445, RFC 7675).
 
 It controls, and turns controlled only if a full agent on the other side wins a role conflict. There is one
-local base (the socket), so that a remote candidate is a pair. Checks start 50 ms apart, highest priority first,
-and are retransmitted from 500 ms on with doubled waits. The first valid pair is nominated at once when nothing
-better is still unanswered, otherwise after 100 ms.
+local base (the socket), so that a remote candidate is a pair. Checks start 50 ms apart, highest priority first.
+The first valid pair is nominated at once when nothing better is still unanswered, otherwise after 100 ms.
+
+An unanswered check is repeated every 100 ms for a second, then with waits that grow by a quarter to 2 s, not after
+500 ms with doubled ones as RFC 8445 §14.3 has it: a burst that loses five packets in a row would keep live sound away
+for 8 s. Each repetition is a transaction of its own, so that whichever is answered tells the round trip.
 """
 
 from __future__ import annotations
@@ -17,8 +20,11 @@ from .candidate import Candidate
 from .errors import MalformedError
 
 PACING = 0.05
-RETRANSMISSION_TIMEOUT = 0.5
-MAX_TRANSMISSIONS = 7
+FIRST_WAIT = 0.1
+EAGER_REPETITIONS = 10
+WAIT_GROWTH = 1.25
+LONGEST_WAIT = 2.0
+MAX_TRANSMISSIONS = 32
 NOMINATION_PATIENCE = 0.1
 CONSENT_INTERVAL = 5.0
 MAX_PAIRS = 40
@@ -41,15 +47,16 @@ class _Pair:
 
 @dataclass(slots=True, eq=False)
 class _Transaction:
-    """One of our requests on its way. `purpose`: "check", "nominate" or "consent"."""
+    """One of our requests on its way. `purpose`: "check", "nominate" or "consent".
 
-    identifier: bytes
+    `sent` has the moment of each repetition by its transaction ID, `wait` is the pause before the next one.
+    """
+
     pair: _Pair
     purpose: str
-    data: bytes = field(repr=False)
     due: float
-    timeout: float = RETRANSMISSION_TIMEOUT
-    transmissions: int = 1
+    wait: float
+    sent: dict[bytes, float] = field(default_factory=dict)
 
 
 class IceClient:
@@ -60,6 +67,8 @@ class IceClient:
     ) -> None:
         self._random = random
         self._consent_timeout = consent_timeout
+        self._consent_interval = CONSENT_INTERVAL
+        self._consent_since = 0.0
         self._ufrag, self._pwd = ufrag, pwd
         self._remote_ufrag = self._remote_pwd = ""
         self._remote_lite = False
@@ -74,6 +83,8 @@ class IceClient:
         self._next_consent: float | None = None
         #: When the last authentic response to a check of the selected pair came.
         self.last_check: float | None = None
+        #: Seconds from the last check that was answered to its answer; a repeated check is not measured.
+        self.round_trip: float | None = None
         self.controlling = True
         #: Where media goes: the nominated pair, or the one being nominated.
         self.remote: Address | None = None
@@ -111,6 +122,16 @@ class IceClient:
         self._first_valid = self._selected = self._next_consent = None
         self._next_check = 0.0
 
+    def set_consent(self, now: float, *, interval: float, timeout: float) -> None:
+        """Ask for consent every `interval` seconds from now on, beginning at once, and wait `timeout` for it.
+
+        The time without an answer counts from now, however long the pauses were before.
+        """
+        self._consent_interval, self._consent_timeout = interval, timeout
+        self._consent_since = now
+        if self._next_consent is not None:
+            self._next_consent = now
+
     def is_checked(self, addr: Address) -> bool:
         """Tell whether `addr` answered a check of ours or sent an authentic one."""
         return addr in self._checked
@@ -124,13 +145,12 @@ class IceClient:
             moments.append(self._first_valid + NOMINATION_PATIENCE)
         if self._selected is not None and self._next_consent is not None:
             moments.append(self._next_consent)
-            if self.last_check is not None:
-                moments.append(self.last_check + self._consent_timeout)
+            moments.append(self._consent_end())
         return min(moments, default=None)
 
     def on_timeout(self, now: float) -> None:
         """Retransmit, start checks, nominate, renew consent; whatever is due at `now`."""
-        for transaction in [t for t in self._transactions.values() if t.due <= now]:
+        for transaction in [t for t in self._open() if t.due <= now]:
             self._retransmit(now, transaction)
         if self._wants_check() and now >= self._next_check:
             self._check(now, self._next_pair(), "check")
@@ -185,16 +205,20 @@ class IceClient:
 
     def _on_response(self, now: float, message: stun.Message, addr: Address) -> str | None:
         transaction = self._transactions.get(message.transaction_id)
+        if transaction is None and message.verify(self._remote_pwd):
+            return None  # the answer to a repetition of what was answered already
         # Not from where the request went: a non-symmetric path, unusable (RFC 8445 §7.2.5.2.1).
         if transaction is None or addr != transaction.pair.address or not message.verify(self._remote_pwd):
             return "stun_integrity"
-        del self._transactions[transaction.identifier]
+        sent = transaction.sent[message.transaction_id]
+        self._forget(transaction)
         pair = transaction.pair
         if message.kind is stun.Class.ERROR:
             self._on_error(message, transaction)
             return None
         self._remember(addr)
         pair.state = "valid"
+        self.round_trip = now - sent
         if self._first_valid is None:
             self._first_valid = now
         if transaction.purpose == "nominate" or (pair.nominated and not self.controlling):
@@ -245,7 +269,7 @@ class IceClient:
         """Ask for consent again; the nomination is repeated, so that a lite server follows a NAT's rebinding."""
         if self._selected is None or self._next_consent is None:
             return
-        if self.last_check is not None and now >= self.last_check + self._consent_timeout:
+        if now >= self._consent_end():
             self.consent_lost = True
             self._next_consent = None
             self._transactions.clear()
@@ -253,9 +277,13 @@ class IceClient:
             self._check(now, self._selected, "consent")
             self._next_consent = now + self._consent_wait()
 
+    def _consent_end(self) -> float:
+        """When the consent given last runs out."""
+        return max(self.last_check or 0.0, self._consent_since) + self._consent_timeout
+
     def _consent_wait(self) -> float:
-        """5 s, randomised by ±20 % (RFC 7675 §5.1)."""
-        return CONSENT_INTERVAL * (0.8 + 0.4 * self._random(1)[0] / 255)
+        """The interval, randomised by ±20 % (RFC 7675 §5.1)."""
+        return self._consent_interval * (0.8 + 0.4 * self._random(1)[0] / 255)
 
     def _wants_check(self) -> bool:
         if self._selected is not None or not self._remote_ufrag:
@@ -268,6 +296,12 @@ class IceClient:
         return max((p for p in self._pairs.values() if p.state == "waiting"), key=lambda p: p.priority)
 
     def _check(self, now: float, pair: _Pair, purpose: str) -> None:
+        if purpose == "check":
+            pair.state = "checking"
+        wait = 2 * CONSENT_INTERVAL if purpose == "consent" else FIRST_WAIT
+        self._send(now, _Transaction(pair, purpose, now + wait, wait))
+
+    def _send(self, now: float, transaction: _Transaction) -> None:
         identifier = self._random(12)
         data = stun.binding_request(
             identifier,
@@ -276,26 +310,33 @@ class IceClient:
             priority=_REFLEXIVE_PRIORITY,
             controlling=self.controlling,
             tie_breaker=self._tie_breaker,
-            nominate=self.controlling and purpose != "check",
+            nominate=self.controlling and transaction.purpose != "check",
         )
-        if purpose == "check":
-            pair.state = "checking"
-        patience = 2 * CONSENT_INTERVAL if purpose == "consent" else RETRANSMISSION_TIMEOUT
-        self._transactions[identifier] = _Transaction(identifier, pair, purpose, data, due=now + patience)
-        self.outgoing.append((data, pair.address))
+        transaction.sent[identifier] = now
+        self._transactions[identifier] = transaction
+        self.outgoing.append((data, transaction.pair.address))
 
     def _retransmit(self, now: float, transaction: _Transaction) -> None:
         if transaction.purpose == "consent":
-            del self._transactions[transaction.identifier]  # never retransmitted (RFC 7675 §5.1)
+            self._forget(transaction)  # never retransmitted (RFC 7675 §5.1)
             return
-        if transaction.transmissions >= MAX_TRANSMISSIONS:
-            del self._transactions[transaction.identifier]
+        if len(transaction.sent) >= MAX_TRANSMISSIONS:
+            self._forget(transaction)
             self._fail(transaction.pair)
             return
-        transaction.transmissions += 1
-        transaction.timeout *= 2
-        transaction.due = now + transaction.timeout
-        self.outgoing.append((transaction.data, transaction.pair.address))
+        # The more checks are open the longer each waits, so that they stay about PACING apart (RFC 8445 §14.3).
+        growth = WAIT_GROWTH if len(transaction.sent) >= EAGER_REPETITIONS else 1.0
+        grown = max(transaction.wait * growth, PACING * len(self._open()))
+        transaction.wait = min(grown, LONGEST_WAIT)
+        transaction.due = now + transaction.wait
+        self._send(now, transaction)
+
+    def _open(self) -> list[_Transaction]:
+        return list(dict.fromkeys(self._transactions.values()))
+
+    def _forget(self, transaction: _Transaction) -> None:
+        for identifier in transaction.sent:
+            self._transactions.pop(identifier, None)
 
     def _fail(self, pair: _Pair) -> None:
         pair.state = "failed"

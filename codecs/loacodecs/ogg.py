@@ -35,7 +35,8 @@ class OggOpusWriter:
     """Writes one Ogg Opus stream; each call of `write` gets whole pages, so a cut file loses its end only.
 
     `serial` is any 32-bit number, different for streams in one file. `page_samples` is how much sound a page
-    gathers, and so what a power cut takes: 1 s unless told. Also a context manager.
+    gathers, and so what a power cut takes: 1 s unless told. `tags_padding` octets make the comment header longer.
+    Also a context manager.
     Raises CodecError for impossible channels or pre-skip, ValueError for impossible tags or after `close`,
     and whatever `write` raises.
     """
@@ -49,6 +50,7 @@ class OggOpusWriter:
         serial: int,
         tags: Mapping[str, str] | None = None,
         page_samples: int = 48000,
+        tags_padding: int = 0,
     ) -> None:
         if channels not in (1, 2) or not 0 <= pre_skip <= 0xFFFF:
             raise CodecError(f"Ogg Opus cannot hold {channels} channels with a pre-skip of {pre_skip}")
@@ -63,7 +65,8 @@ class OggOpusWriter:
         self._last_toc = 0xF8 | (channels == 2) << 2  # until told better: CELT, full band, 20 ms
         self._closed = False
         self._write_header(OpusHead(channels, pre_skip).to_bytes(), BEGINS_STREAM)
-        self._write_header(OpusTags(comments=tuple((tags or {}).items())).to_bytes(), 0)
+        comments = tuple((tags or {}).items())
+        self._write_header(OpusTags(comments=comments, padding=tags_padding).to_bytes(), 0)
 
     @property
     def granule(self) -> int:
@@ -114,6 +117,11 @@ class OggOpusWriter:
         """Hand over what has been gathered, as a page of its own."""
         if self._segments:
             self._flush_page(0)
+
+    def ending(self) -> bytes:
+        """The page that would end the stream here, for a reader who gets no more of it; the stream itself goes on."""
+        parts = bytes(self._segments), bytes(self._body)
+        return Page(ENDS_STREAM, self._granule, self._serial, self._page_number, *parts).to_bytes()
 
     def close(self) -> None:
         """Write the last page; the file itself stays open. Closing again does nothing."""

@@ -45,10 +45,14 @@ class OpusHead:
 
 @dataclass(frozen=True, slots=True)
 class OpusTags:
-    """The comment header (RFC 7845 §5.2): pairs such as ("TITLE", "Evening news") in their order."""
+    """The comment header (RFC 7845 §5.2): pairs such as ("TITLE", "Evening news") in their order.
+
+    `padding` zero octets come after them, for whoever wants a longer header; it is not read back.
+    """
 
     vendor: str = "loa"
     comments: tuple[tuple[str, str], ...] = ()
+    padding: int = 0
 
     def get(self, name: str) -> str | None:
         """The first value of the tag `name`, whatever its case."""
@@ -62,7 +66,8 @@ class OpusTags:
                 raise ValueError(f"{name!r} cannot be the name of an Ogg tag")
             fields.append(f"{name}={value}".encode())
         sized = [len(text).to_bytes(4, "little") + text for text in fields]
-        return TAGS_MAGIC + sized[0] + len(self.comments).to_bytes(4, "little") + b"".join(sized[1:])
+        count = len(self.comments).to_bytes(4, "little")
+        return TAGS_MAGIC + sized[0] + count + b"".join(sized[1:]) + bytes(self.padding)
 
     @classmethod
     def parse(cls, packet: bytes) -> OpusTags:

@@ -31,17 +31,9 @@ from .ice_lite import IceLite
 from .srtp import Keys, Receiver, Sender, SrtpError
 
 __all__ = [
-    "Closed",
-    "Connected",
-    "Event",
-    "IceCredentials",
-    "Peer",
-    "RemoteChanged",
-    "Rtcp",
-    "Rtp",
-    "Transmit",
+    "Closed", "Connected", "Event", "IceCredentials", "Peer", "RemoteChanged", "Rtcp", "Rtp", "Transmit",
     "generate_credentials",
-]
+]  # fmt: skip
 
 # Nothing we take is longer; a larger datagram is not looked at.
 MAX_DATAGRAM = 2048
@@ -172,8 +164,8 @@ class Peer:
         """As client, learn the answer and begin; once only (`restart` is for later answers)."""
         if not isinstance(self._ice, IceClient) or self._dtls is not None:
             raise ValueError("set_remote is for a client peer, once")
-        active = answer.setup == "passive"
-        self._dtls = DtlsSession(self._certificate, server=not active, fingerprints=answer.fingerprints)
+        server = answer.setup != "passive"
+        self._dtls = DtlsSession(self._certificate, server=server, fingerprints=answer.fingerprints)
         self._ice.set_remote(answer.ice_ufrag, answer.ice_pwd, answer.candidates, lite=answer.ice_lite)
         self._start_clock(now)
         self.state = "checking"
@@ -184,6 +176,12 @@ class Peer:
         """Try further addresses; an ICE-lite server has no use for them."""
         if isinstance(self._ice, IceClient):
             self._ice.add_candidates(candidates)
+
+    def set_consent(self, now: float, *, interval: float, timeout: float) -> None:
+        """As client, renew consent at the next `on_timeout`, then every `interval` s; lost after `timeout`."""
+        self._consent_timeout = timeout
+        if isinstance(self._ice, IceClient):
+            self._ice.set_consent(now, interval=interval, timeout=timeout)
 
     def restart(self, ufrag: str, pwd: str, remote_ufrag: str, remote_pwd: str) -> None:
         """Restart ICE with new credentials of both sides (RFC 8445 §9); DTLS and SRTP go on as they are."""
@@ -210,6 +208,11 @@ class Peer:
     def note_authentic(self, now: float) -> None:
         """The shell itself had an authentic check or packet of the peer at `now`."""
         self.last_received = max(self.last_received, now)
+
+    @property
+    def round_trip(self) -> float | None:
+        """As client, seconds the last connectivity or consent check took; None before one was answered."""
+        return self._ice.round_trip if isinstance(self._ice, IceClient) else None
 
     @property
     def handshake_pending(self) -> bool:
@@ -265,10 +268,8 @@ class Peer:
         """When `on_timeout` must be called at the latest, or None while nothing can fall due."""
         if self.state == "closed":
             return None
-        moments = []
-        if self.state != "connected":
-            moments.append(self._setup_deadline)
-        elif isinstance(self._ice, IceLite):
+        moments = [None if self.state == "connected" else self._setup_deadline]
+        if self.state == "connected" and isinstance(self._ice, IceLite):
             moments.append(self.last_received + self._consent_timeout)
         if isinstance(self._ice, IceClient):
             moments.append(self._ice.next_deadline())
@@ -342,8 +343,7 @@ class Peer:
         for data, addr in self._ice.outgoing:
             self._put(Transmit(data, addr))
         self._ice.outgoing.clear()
-        if self._ice.last_check is not None and self._ice.last_check > self.last_received:
-            self.last_received = self._ice.last_check
+        self.note_authentic(self._ice.last_check or 0.0)
         if self.state == "new" and self._ice.last_check is not None:
             self.state = "checking"
         if self._ice.remote is not None and self._ice.remote != self.remote:
@@ -351,7 +351,7 @@ class Peer:
             if self.state == "connected":
                 self._put(RemoteChanged(self.remote))
         if self._dtls is not None and self._dtls.state == "new" and not self._dtls.server and self.remote:
-            self._dtls.start(now)
+            self._dtls.start(now, self.round_trip)
             self._after_dtls()
 
     def _after_dtls(self) -> None:

@@ -1,7 +1,7 @@
-"""RTCP: reports, source description, goodbye and NACK, compound or reduced-size (RFC 3550 §6, 4585, 5506).
+"""RTCP: reports, source description, goodbye and NACK, compound or reduced-size (RFC 3550 §6, 3611, 4585, 5506).
 
-Layouts of SR, RR and BYE are aiortc's. SDES and NACK are ours: aiortc's do not wrap sequence numbers at 2¹⁶
-and do not align SDES chunks. `parse` raises only `MalformedError`; its work is bounded by the datagram.
+The layouts are ours (docs/adr/008-own-sdp-and-rtcp-grammar.md); the tests hold them against aiortc's.
+`parse` raises only `MalformedError`; its work is bounded by the datagram.
 """
 
 from __future__ import annotations
@@ -10,30 +10,22 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import iter_unpack, pack, unpack_from
+from typing import Final
 
-from aiortc.rtp import (
-    RTCP_BYE,
-    RTCP_RR,
-    RTCP_RTPFB,
-    RTCP_RTPFB_NACK,
-    RTCP_SDES,
-    RTCP_SR,
-    RtcpByePacket,
-    RtcpReceiverInfo,
-    RtcpRrPacket,
-    RtcpSenderInfo,
-    RtcpSrPacket,
-    clamp_packets_lost,
-    pack_rtcp_packet,
-)
-
+from . import rtcp_xr
 from .errors import MalformedError
 from .rtp import sequence_delta, timestamp_delta
 
 NACK_MAX = 1024
 """Sequence numbers read from one NACK; a peer that asks for more is told about the first ones only."""
 
+# Packet types (RFC 3550 §12.1, RFC 4585 §6.1, RFC 3611 §2) and the format of a generic NACK.
+_SR, _RR, _SDES, _BYE, _RTPFB, _XR = 200, 201, 202, 203, 205, 207
+_GENERIC_NACK = 1
 _CNAME = 1
+_REPORT: Final = struct.Struct("!IB3sIIII")
+# The cumulative count of lost packets has 24 bits with a sign.
+_MOST_LOST: Final = 2**23 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +102,7 @@ class Unknown:
     packet_type: int
 
 
-Packet = SenderReport | ReceiverReport | SourceDescription | Goodbye | Nack | Unknown
+Packet = SenderReport | ReceiverReport | SourceDescription | Goodbye | Nack | rtcp_xr.ExtendedReport | Unknown
 
 
 def parse(data: bytes) -> list[Packet]:
@@ -150,38 +142,31 @@ def serialize(packets: Iterable[Packet]) -> bytes:
 
 
 def _parse_one(packet_type: int, count: int, body: bytes, into: list[Packet]) -> None:
-    if packet_type == RTCP_RR:
-        # A profile may append its own words to a report (RFC 3550 §6.4.3); they are cut off unread.
-        rr = RtcpRrPacket.parse(body[: 4 + 24 * count], count)
-        into.append(ReceiverReport(rr.ssrc, _reports(rr.reports)))
-    elif packet_type == RTCP_SR:
-        sr = RtcpSrPacket.parse(body[: 24 + 24 * count], count)
-        info = sr.sender_info
-        into.append(
-            SenderReport(
-                sr.ssrc,
-                info.ntp_timestamp,
-                info.rtp_timestamp,
-                info.packet_count,
-                info.octet_count,
-                _reports(sr.reports),
-            )
-        )
-    elif packet_type == RTCP_RTPFB and count == RTCP_RTPFB_NACK:
+    if packet_type == _RR:
+        into.append(ReceiverReport(unpack_from("!I", body)[0], _parse_reports(body, 4, count)))
+    elif packet_type == _SR:
+        ssrc, ntp, timestamp, packets, octets = unpack_from("!IQIII", body)
+        into.append(SenderReport(ssrc, ntp, timestamp, packets, octets, _parse_reports(body, 24, count)))
+    elif packet_type == _RTPFB and count == _GENERIC_NACK:
         into.append(_parse_nack(body))
-    elif packet_type == RTCP_SDES:
+    elif packet_type == _SDES:
         into.extend(_parse_sdes(body, count))
-    elif packet_type == RTCP_BYE:
-        into.append(Goodbye(tuple(RtcpByePacket.parse(body, count).sources)))
+    elif packet_type == _BYE:
+        into.append(Goodbye(unpack_from(f"!{count}I", body)))
+    elif packet_type == _XR:
+        into.append(rtcp_xr.parse_body(body))
     else:
         into.append(Unknown(packet_type))
 
 
-def _reports(infos: list[RtcpReceiverInfo]) -> tuple[ReceptionReport, ...]:
-    return tuple(
-        ReceptionReport(i.ssrc, i.fraction_lost, i.packets_lost, i.highest_sequence, i.jitter, i.lsr, i.dlsr)
-        for i in infos
-    )
+def _parse_reports(body: bytes, start: int, count: int) -> tuple[ReceptionReport, ...]:
+    """`count` report blocks from `start` on; what a profile appends (RFC 3550 §6.4.3) stays unread."""
+    reports = []
+    for position in range(start, start + count * _REPORT.size, _REPORT.size):
+        ssrc, fraction, lost, highest, jitter, lsr, dlsr = _REPORT.unpack_from(body, position)
+        lost = int.from_bytes(lost, "big", signed=True)
+        reports.append(ReceptionReport(ssrc, fraction, lost, highest, jitter, lsr, dlsr))
+    return tuple(reports)
 
 
 def _parse_nack(body: bytes) -> Nack:
@@ -218,40 +203,47 @@ def _parse_sdes(body: bytes, count: int) -> Iterable[SourceDescription]:
 
 def _serialize_one(packet: Packet) -> bytes:
     if isinstance(packet, SenderReport):
-        info = RtcpSenderInfo(
-            packet.ntp,
-            packet.rtp_timestamp,
-            packet.packet_count & 0xFFFFFFFF,
-            packet.octet_count & 0xFFFFFFFF,
-        )
-        return bytes(RtcpSrPacket(packet.ssrc, info, _infos(packet.reports)))
+        counts = packet.packet_count & 0xFFFFFFFF, packet.octet_count & 0xFFFFFFFF
+        head = pack("!IQIII", packet.ssrc, packet.ntp, packet.rtp_timestamp, *counts)
+        return _pack(_SR, len(packet.reports), head + _pack_reports(packet.reports))
     if isinstance(packet, ReceiverReport):
-        return bytes(RtcpRrPacket(packet.ssrc, _infos(packet.reports)))
+        return _pack(_RR, len(packet.reports), pack("!I", packet.ssrc) + _pack_reports(packet.reports))
     if isinstance(packet, SourceDescription):
         name = packet.cname.encode()[:255]
         chunk = pack("!IBB", packet.ssrc, _CNAME, len(name)) + name
-        return pack_rtcp_packet(RTCP_SDES, 1, chunk + bytes(4 - len(chunk) % 4))
+        return _pack(_SDES, 1, chunk + bytes(4 - len(chunk) % 4))
     if isinstance(packet, Goodbye):
-        return bytes(RtcpByePacket(list(packet.ssrcs)))
+        return _pack(_BYE, len(packet.ssrcs), pack(f"!{len(packet.ssrcs)}I", *packet.ssrcs))
     if isinstance(packet, Nack):
         head = pack("!II", packet.sender_ssrc, packet.media_ssrc)
-        return pack_rtcp_packet(RTCP_RTPFB, RTCP_RTPFB_NACK, head + _nack_fields(packet.lost))
+        return _pack(_RTPFB, _GENERIC_NACK, head + _nack_fields(packet.lost))
+    if isinstance(packet, rtcp_xr.ExtendedReport):
+        return _pack(_XR, 0, rtcp_xr.body(packet))
     raise ValueError(f"RTCP packet type {packet.packet_type} cannot be written")
 
 
-def _infos(reports: tuple[ReceptionReport, ...]) -> list[RtcpReceiverInfo]:
-    return [
-        RtcpReceiverInfo(
-            r.ssrc,
-            r.fraction_lost,
-            clamp_packets_lost(r.packets_lost),
-            r.highest_sequence,
-            r.jitter,
-            r.lsr,
-            r.dlsr,
+def _pack(packet_type: int, count: int, body: bytes) -> bytes:
+    """A packet with its header; `body` is whole words."""
+    return pack("!BBH", 2 << 6 | count, packet_type, len(body) // 4) + body
+
+
+def _pack_reports(reports: tuple[ReceptionReport, ...]) -> bytes:
+    return b"".join(
+        _REPORT.pack(
+            report.ssrc,
+            report.fraction_lost,
+            _clamp_lost(report.packets_lost).to_bytes(3, "big", signed=True),
+            report.highest_sequence,
+            report.jitter,
+            report.lsr,
+            report.dlsr,
         )
-        for r in reports
-    ]
+        for report in reports
+    )
+
+
+def _clamp_lost(count: int) -> int:
+    return max(-_MOST_LOST - 1, min(count, _MOST_LOST))
 
 
 def _nack_fields(lost: Iterable[int]) -> bytes:
@@ -355,7 +347,7 @@ class ReceptionStatistics:
         return ReceptionReport(
             ssrc,
             fraction,
-            clamp_packets_lost(self.lost),
+            _clamp_lost(self.lost),
             (self._highest or 0) & 0xFFFFFFFF,
             min(0xFFFFFFFF, round(self._jitter)),
             lsr,

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from .candidate import Candidate, IceFragment, make_fragment, parse_candidate, parse_fragment
-from .description import AudioDescription, MediaLine, answer_setup
+from .description import AudioDescription, Delivery, MediaLine, answer_setup
 from .sdp_read import parse_answer, parse_offer
 from .sdp_write import make_answer, make_offer
 
 __all__ = [
     "AudioDescription",
     "Candidate",
+    "Delivery",
     "IceFragment",
     "MediaLine",
     "answer_setup",

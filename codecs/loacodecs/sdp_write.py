@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from .address import Address
 from .candidate import host_candidates
-from .description import AudioDescription, answer_setup
+from .description import RECEIVER_CLOCK, AudioDescription, Delivery, answer_setup
 from .errors import NegotiationError
 
 OPUS_PAYLOAD_TYPE = 111
@@ -23,6 +23,7 @@ _ECHOED = (
     "cbr",
     "usedtx",
 )
+_NOTHING_AGREED = Delivery()
 _OPUS_DEFAULTS = {"minptime": "10", "useinbandfec": "1"}
 _REVERSED = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
 
@@ -43,13 +44,14 @@ def make_answer(
     extensions: Collection[str] = (),
     session_id: int,
     session_version: int = 1,
-    red: bool = False,
+    delivery: Delivery = _NOTHING_AGREED,
     opus_parameters: Mapping[str, str] | None = None,
 ) -> str:
     """Answer `offer`: its Opus section in `direction` (ours), every other section refused with port 0.
 
     `fingerprint` is "sha-256 AA:BB…". `setup` None answers by `answer_setup`. `extensions` are the URIs to
-    accept of those offered. `opus_parameters` replaces the fmtp that is otherwise the offer's own wishes.
+    accept of those offered. `delivery` is what is agreed to of the offer's; RED only if it was offered.
+    `opus_parameters` replaces the fmtp that is otherwise the offer's own wishes.
     `candidates` are host addresses, the most preferred first (FFmpeg tries only the first).
     Raises NegotiationError when the directions exclude each other.
     """
@@ -64,8 +66,11 @@ def make_answer(
     if ice_lite:
         lines.append("a=ice-lite")
     lines += ["a=extmap-allow-mixed", "a=msid-semantic: WMS *"]
-    red_type = offer.red_payload_type if red else None
+    lines += _session_attributes(delivery)
+    red_type = offer.red_payload_type if delivery.redundancy else None
     formats = [offer.opus_payload_type] + ([red_type] if red_type is not None else [])
+    if delivery.red_first:
+        formats.reverse()
     for index, media in enumerate(offer.media_kinds):
         if index != offer.index:
             lines += [f"m={media.kind} 0 {media.protocol} {' '.join(media.formats)}", "c=IN IP4 0.0.0.0"]
@@ -79,12 +84,14 @@ def make_answer(
             direction,
             opus=offer.opus_payload_type,
             red=red_type,
+            red_distance=delivery.redundancy,
             parameters=_answer_parameters(offer) if opus_parameters is None else opus_parameters,
             nack=nack and offer.nack,
             extensions={uri: number for uri, number in offer.extensions.items() if uri in extensions},
             ssrc=ssrc,
             cname=cname,
         )
+        lines += [f"a=ptime:{delivery.ptime_ms}"] if delivery.ptime_ms else []
         lines += [*host_candidates(candidates), "a=end-of-candidates"]
     return "\r\n".join(lines) + "\r\n"
 
@@ -100,29 +107,48 @@ def make_offer(
     cname: str | None = None,
     extensions: Sequence[str] = (),
     nack: bool = True,
-    red: bool = False,
+    red: int = 0,
+    red_first: bool = False,
+    ptime: int | None = None,
+    session_attributes: Sequence[str] = (),
     session_id: int,
     session_version: int = 1,
     opus_parameters: Mapping[str, str] | None = None,
 ) -> str:
-    """Offer one Opus section, `a=setup:actpass`; header extensions get the ids 1, 2, … in their order."""
+    """Offer one Opus section, `a=setup:actpass`; header extensions get the ids 1, 2, … in their order.
+
+    `red` is how many earlier packets RED repeats (0: none offered), `red_first` prefers it to plain Opus.
+    `ptime` asks for packets of so many milliseconds; `session_attributes` are further lines without "a=".
+    """
     formats = [OPUS_PAYLOAD_TYPE] + ([RED_PAYLOAD_TYPE] if red else [])
+    if red_first:
+        formats.reverse()
     lines = ["v=0", f"o=- {session_id} {session_version} IN IP4 127.0.0.1", "s=-", "t=0 0"]
     lines += ["a=group:BUNDLE 0", "a=extmap-allow-mixed", "a=msid-semantic: WMS *"]
+    lines += [f"a={attribute}" for attribute in session_attributes]
     lines += _head("UDP/TLS/RTP/SAVPF", formats, candidates)
     lines += ["a=mid:0", *_transport(ice_ufrag, ice_pwd, fingerprint, "actpass")]
     lines += _audio(
         direction,
         opus=OPUS_PAYLOAD_TYPE,
         red=RED_PAYLOAD_TYPE if red else None,
+        red_distance=int(red),
         parameters=_OPUS_DEFAULTS if opus_parameters is None else opus_parameters,
         nack=nack,
         extensions={uri: number for number, uri in enumerate(extensions, start=1)},
         ssrc=ssrc,
         cname=cname,
     )
+    lines += [f"a=ptime:{ptime}"] if ptime else []
     lines += host_candidates(candidates)
     return "\r\n".join(lines) + "\r\n"
+
+
+def _session_attributes(delivery: Delivery) -> list[str]:
+    lines = [f"a=x-loa-idle:{delivery.idle_s}"] if delivery.idle_s else []
+    lines += [f"a=x-loa-recent:{delivery.recent_ms}"] if delivery.recent_ms else []
+    lines += [f"a={RECEIVER_CLOCK}"] if delivery.clock else []
+    return [*lines, "a=x-loa-adaptive"] if delivery.adaptive else lines
 
 
 def _check_direction(offered: str, ours: str) -> None:
@@ -156,6 +182,7 @@ def _audio(
     *,
     opus: int,
     red: int | None,
+    red_distance: int = 1,
     parameters: Mapping[str, str],
     nack: bool,
     extensions: Mapping[str, int],
@@ -171,7 +198,10 @@ def _audio(
     if nack:
         lines.append(f"a=rtcp-fb:{opus} nack")
     if red is not None:
-        lines += [f"a=rtpmap:{red} red/48000/2", f"a=fmtp:{red} {opus}/{opus}"]
+        lines += [
+            f"a=rtpmap:{red} red/48000/2",
+            f"a=fmtp:{red} " + "/".join([str(opus)] * (red_distance + 1)),
+        ]
     lines += [f"a=extmap:{number} {uri}" for uri, number in extensions.items()]
     if ssrc is not None and "send" in direction:
         lines += [f"a=ssrc:{ssrc} cname:{cname or 'loa'}", f"a=ssrc:{ssrc} msid:loa loa-audio"]

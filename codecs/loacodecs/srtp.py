@@ -68,6 +68,11 @@ class Profile(enum.Enum):
         """Bytes of master salt."""
         return self.value[2]
 
+    @property
+    def tag_length(self) -> int:
+        """Bytes that sealing adds to an RTP packet."""
+        return 16 if self is Profile.AEAD_AES_128_GCM else 10
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
