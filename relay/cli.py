@@ -17,7 +17,7 @@ from loacodecs.errors import LoaError
 
 if TYPE_CHECKING:
     from relay.config import Config
-    from relay.tokens import Scope
+    from relay.tokens import MeetingRole, Scope
 
 _DEFAULT_FILE = Path("loa.toml")
 _P = ParamSpec("_P")
@@ -85,7 +85,7 @@ def serve(file: Path | None, demo: bool) -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice(["publish", "listen", "metrics", "admin"]),
+    type=click.Choice(["publish", "listen", "control", "recordings", "emergency", "metrics", "admin"]),
     help="What the token allows; may be given more than once.",
 )
 @click.option(
@@ -95,12 +95,18 @@ def serve(file: Path | None, demo: bool) -> None:
     metavar="NAME",
     help="Channel the token is for, by name or glob such as 'xa-*'; may be given more than once.",
 )
+@click.option(
+    "--role",
+    type=click.Choice(["chair", "speaker"]),
+    help="What its bearer is in a meeting; goes with --scope publish.",
+)
 @click.option("--ttl", default="8h", show_default=True, help="How long it is valid: 30m, 8h, 365d.")
 @click.option("--subject", default="operator", show_default=True, help="Who it is for, as logs will show.")
 @_one_line
 def token(
-    file: Path | None, scopes: tuple[Scope, ...], channels: tuple[str, ...], ttl: str, subject: str
-) -> None:
+    file: Path | None, scopes: tuple[Scope, ...], channels: tuple[str, ...], role: MeetingRole | None, ttl: str,
+    subject: str,
+) -> None:  # fmt: skip
     """Print a signed bearer token, and nothing else, on standard output."""
     from relay.duration import parse_duration
     from relay.tokens import Tokens, load_secret
@@ -114,7 +120,7 @@ def token(
         _warn_of_unknown(name, config)
     tokens = Tokens(load_secret(config.secret_file))
     try:
-        click.echo(tokens.mint(subject=subject, scopes=scopes, channels=channels, ttl=seconds))
+        click.echo(tokens.mint(subject=subject, scopes=scopes, channels=channels, ttl=seconds, role=role))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

@@ -16,9 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -27,9 +25,14 @@ from pydantic import (
 
 from loacodecs.errors import ConfigurationError
 from relay.addresses import split_address, split_advertised
-from relay.duration import parse_duration
+from relay.automation.settings import AutomationConfig
+from relay.config_model import ConfigModel as _Model
+from relay.config_model import Duration
+from relay.config_model import items as _items
+from relay.live.settings import MixInputConfig, MixSettings, check_inputs
 from relay.mistakes import InvalidConfiguration, Mistake, mistakes_in, with_origins
 from relay.names import checked_channel_name
+from relay.outputs.settings import RecordingConfig, RtpConfig
 
 #: Keys of the top level that are not tables; `LOA_STATE_DIR` sets one.
 _TOP_LEVEL_TEXTS = frozenset({"state_dir"})
@@ -63,23 +66,6 @@ def _source(text: str) -> str:
     return text
 
 
-def _duration(value: object) -> object:
-    if isinstance(value, str):
-        return parse_duration(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f'a duration needs a unit; write it as a text such as "{value}s"')
-    return value
-
-
-def _items(value: object) -> object:
-    """A text where a list belongs is a list of one, or of several with commas (as environments have it)."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    return value
-
-
-#: Seconds, written in the configuration as "500ms", "10s", "1h30m".
-Duration = Annotated[float, BeforeValidator(_duration)]
 ListenAddress = Annotated[str, AfterValidator(_listen)]
 AdvertisedAddress = Annotated[str, AfterValidator(_advertised)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -88,10 +74,6 @@ Source = Annotated[str, AfterValidator(_source)]
 
 
 _NOT_EMPTY = Field(min_length=1)
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
 
 class MediaConfig(_Model):
@@ -104,6 +86,7 @@ class MediaConfig(_Model):
     consent_timeout: Annotated[Duration, Field(ge=5, le=300)] = 30.0
     media_timeout: Annotated[Duration, Field(ge=0.2, le=60)] = 2.0
     history: Annotated[int, Field(ge=16, le=8192)] = 256
+    retransmissions: Annotated[int, Field(ge=0, le=10_000)] = 100
     nice: Annotated[int, Field(ge=-20, le=19)] = -10
     receive_buffer: Annotated[int, Field(ge=65_536, le=1 << 30)] = 4 << 20
     send_buffer: Annotated[int, Field(ge=65_536, le=1 << 30)] = 4 << 20
@@ -163,14 +146,25 @@ class AuthConfig(_Model):
     secret_file: Path | None = None
 
 
-class ChannelConfig(_Model):
+#: What listeners may ask for besides the packets as the source makes them; see relay/channels/renditions.py.
+RenditionName = Literal["40ms", "60ms", "red-1", "red-2"]
+RENDITIONS: tuple[RenditionName, ...] = ("40ms", "60ms", "red-1", "red-2")
+
+
+class ChannelConfig(MixSettings):
     """One named channel."""
 
     title: Annotated[str, Field(max_length=200)] = ""
     source: Source = ""
     token: SecretStr | None = None
     token_file: Path | None = None
+    class_from: Annotated[str, Field(pattern=r"^(loa-[A-Za-z0-9_-]{16})?$")] = ""
     public: bool = False
+    renditions: Annotated[tuple[RenditionName, ...], BeforeValidator(_items)] = RENDITIONS
+    stream: bool = True
+    recording: RecordingConfig = RecordingConfig()
+    rtp: tuple[RtpConfig, ...] = ()
+    automation: AutomationConfig = AutomationConfig()
 
     @model_validator(mode="after")
     def _check(self) -> ChannelConfig:
@@ -178,6 +172,19 @@ class ChannelConfig(_Model):
             raise ValueError("token and token_file say the same thing twice; keep one")
         if (self.token or self.token_file) and not self.source:
             raise ValueError("a token is presented to a source, and there is no source")
+        if self.class_from and not self.source:
+            raise ValueError(
+                "class_from names the relay that a channel is pulled from, and there is no source"
+            )
+        if self.source and self.mode == "mix":
+            raise ValueError(
+                "a mixed channel is not pulled from another relay: pull that into a channel of its own, and name this"
+                ' one "channel:NAME" as the source of an input'
+            )
+        if self.mode == "mix":
+            self.automation.check_room({each.name for each in self.inputs}, self.inputs_max)
+        elif "automation" in self.model_fields_set:
+            raise ValueError('automation is for a mixed channel; write mode = "mix" as well')
         return self
 
     def read_token(self) -> str | None:
@@ -202,10 +209,33 @@ class ChannelsConfig(_Model):
     auto: bool = False
     named: dict[ChannelName, ChannelConfig] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _check(self) -> ChannelsConfig:
+        check_inputs({name: (*each.inputs, *each.automation.sources) for name, each in self.named.items()})
+        return self
+
     def is_public(self, name: str) -> bool:
         """Whether anybody may listen to the channel `name` without a token."""
         channel = self.named.get(name)
         return channel is not None and channel.public
+
+
+class DevicesConfig(_Model):
+    """Edge receivers and their control links."""
+
+    telemetry_on_air: Annotated[Duration, Field(ge=1, le=600)] = 10.0
+    telemetry_idle: Annotated[Duration, Field(ge=5, le=3600)] = 60.0
+    links_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    receipts_keep: Annotated[Duration, Field(ge=86_400)] = 400 * 86_400.0
+
+
+class SourcesConfig(_Model):
+    """What may be opened that somebody names by the API; a source named in the configuration may be anything."""
+
+    allow_files: Annotated[tuple[Path, ...], BeforeValidator(_items)] = ()
+    allow_hosts: Annotated[tuple[str, ...], BeforeValidator(_items)] = ()
+    allow_private: bool = False
+    allow_devices: Annotated[tuple[str, ...], BeforeValidator(_items)] = ()
 
 
 class MetricsConfig(_Model):
@@ -228,6 +258,8 @@ class Config(_Model):
     http: HttpConfig = HttpConfig()
     auth: AuthConfig = AuthConfig()
     channels: ChannelsConfig = ChannelsConfig()
+    devices: DevicesConfig = DevicesConfig()
+    sources: SourcesConfig = SourcesConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
     state_dir: Path = Path("var/loa")
@@ -236,6 +268,16 @@ class Config(_Model):
     def secret_file(self) -> Path:
         """Where the secret that signs tokens is kept."""
         return self.auth.secret_file or self.state_dir / "token-secret"
+
+    @property
+    def command_key_file(self) -> Path:
+        """Where the key that signs commands to receivers is kept."""
+        return self.state_dir / "command-key"
+
+    @property
+    def store_file(self) -> Path:
+        """The database of devices and receipts."""
+        return self.state_dir / "loa.sqlite3"
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -315,6 +357,12 @@ def _relative_to(config: Config, folder: Path) -> Config:
             value = getattr(model, name)
             if isinstance(value, Path):
                 changes[name] = folder / value
+            elif isinstance(value, tuple) and any(isinstance(item, Path) for item in value):
+                changes[name] = tuple(folder / item for item in value)
+            elif isinstance(value, tuple) and any(isinstance(item, MixInputConfig) for item in value):
+                changes[name] = tuple(item.placed_in(folder) for item in value)
+            elif isinstance(value, AutomationConfig):
+                changes[name] = value.placed_in(folder)
             elif isinstance(value, _Model):
                 changes[name] = placed(value)
             elif name == "named":

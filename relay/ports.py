@@ -55,6 +55,14 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class RenditionStats:
+    """One form of a channel's packets: who hears it now, and packets sent since the relay started."""
+
+    listeners: int
+    packets_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelStats:
     """Counters of one channel since the relay started."""
 
@@ -74,6 +82,19 @@ class ChannelStats:
     nacks_sent: int = 0
     listener_fraction_lost: float = 0.0
     listener_jitter_s: float = 0.0
+    renditions: Mapping[str, RenditionStats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStats:
+    """How the pull of a channel from another relay is.
+
+    `silent_s` is the time since its last packet, or since the relay started.
+    """
+
+    connected: bool
+    reconnects: int
+    silent_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,7 @@ class RelayStats:
     """Everything `/metrics` shows; a snapshot."""
 
     channels: Mapping[str, ChannelStats] = field(default_factory=dict)
+    upstreams: Mapping[str, UpstreamStats] = field(default_factory=dict)
     sessions: Mapping[str, int] = field(default_factory=dict)
     joins: Mapping[str, int] = field(default_factory=dict)
     leaves: Mapping[str, int] = field(default_factory=dict)
@@ -88,9 +110,19 @@ class RelayStats:
     send_errors: int = 0
     datagrams_in: int = 0
     receive_overflows: int = 0
+    packets_compiled: int = 0
+    packets_misnumbered: int = 0
     batch_seconds: Histogram | None = None
     loop_lag_seconds: Histogram | None = None
     join_seconds: Histogram | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Whether a publisher is heard now; if not, whether it is since a chime sounds before him."""
+
+    heard: bool
+    awaits_chime: bool
 
 
 class RelayCore(Protocol):
@@ -120,9 +152,19 @@ class RelayCore(Protocol):
         ...
 
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None
+        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
     ) -> SessionCreated:
-        """Answer a WHEP offer (draft-ietf-wish-whep)."""
+        """Answer a WHEP offer (draft-ietf-wish-whep); with the mix in which the publisher's session `without`, which
+        `talks`, is not heard."""
+        ...
+
+    def talks(self, channel: str, session: str) -> bool:
+        """Whether a session publishes to a mixed channel, so that its owner may hear the others."""
+        ...
+
+    def hearing(self, channel: str, session: str) -> Hearing | None:
+        """Whether who publishes by a session is heard; None where no chime can keep him waiting, and for a session that
+        is over."""
         ...
 
     async def trickle(

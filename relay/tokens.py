@@ -1,9 +1,10 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519) signed HS256 with one secret of this relay.
 
-    {"sub": who, "scope": ["publish" | "listen" | "metrics" | "admin", …], "channels": [name or glob, …],
-     "iat": …, "exp": …, "jti": …}
+    {"sub": who, "scope": ["publish" | "listen" | "control" | "recordings" | "emergency" | "metrics" | "admin", …],
+     "channels": [name or glob, …], "role": "chair" | "speaker", "iat": …, "exp": …, "jti": …}
 
-Every token expires. `admin` stands for all scopes, on the token's channels. Nothing here logs a token.
+Every token expires. `admin` stands for all scopes, on the token's channels. `role`, which may be missing, is what the
+bearer is in a meeting. Nothing here logs a token.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 import jwt
 
 from loacodecs.errors import ConfigurationError, LoaError
 
-Scope = Literal["publish", "listen", "metrics", "admin"]
+Scope = Literal["publish", "listen", "control", "recordings", "emergency", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+MeetingRole = Literal["chair", "speaker"]
 
 SECRET_BYTES: Final = 32
 #: Longer texts are refused unread; ours are about 300 characters.
@@ -74,6 +76,12 @@ class Grant:
     channels: tuple[str, ...]
     expires: float
     id: str
+    role: MeetingRole | None = None
+
+    @property
+    def meeting_role(self) -> MeetingRole:
+        """What the bearer is in a meeting; without a word on it only `admin` is more than a speaker."""
+        return self.role or ("chair" if "admin" in self.scopes else "speaker")
 
     def allows(self, scope: Scope, channel: str | None = None) -> bool:
         """Whether the token covers `scope`, and `channel` where the action has one."""
@@ -89,10 +97,14 @@ class Tokens:
         self._secret = secret
         self._clock = clock
 
-    def mint(self, *, subject: str, scopes: Collection[Scope], channels: Sequence[str], ttl: float) -> str:
+    def mint(
+        self, *, subject: str, scopes: Collection[Scope], channels: Sequence[str], ttl: float,
+        role: MeetingRole | None = None,
+    ) -> str:  # fmt: skip
         """A token for `subject` that expires after `ttl` seconds; `channels` are names or globs (`xa-*`).
 
-        Raises ValueError with a sentence for an empty grant or one that never ends.
+        `role` is for meetings and goes with the scope `publish`. Raises ValueError with a sentence for an empty grant
+        or one that never ends.
         """
         if not scopes or not set(scopes) <= set(SCOPES):
             raise ValueError(f"a token needs a scope: one or more of {', '.join(SCOPES)}")
@@ -100,8 +112,10 @@ class Tokens:
             raise ValueError("a token needs a channel, by name or glob")
         if not 1 <= ttl < 100 * 365 * 86400:
             raise ValueError("a token must expire, between 1s and 100 years from now")
+        if role is not None and "publish" not in scopes:
+            raise ValueError("a role is what one who publishes is in a meeting; it needs the scope publish")
         now = int(self._clock())
-        claims = {
+        claims: dict[str, object] = {
             "sub": subject,
             "scope": sorted(scopes),
             "channels": list(channels),
@@ -109,6 +123,8 @@ class Tokens:
             "exp": now + int(ttl),
             "jti": secrets.token_urlsafe(9),
         }
+        if role is not None:
+            claims["role"] = role
         return jwt.encode(claims, self._secret.reveal(), algorithm="HS256")
 
     def verify(self, token: str) -> Grant:
@@ -136,15 +152,20 @@ class Tokens:
             raise TokenError("the token cannot be read; copy the whole of it") from None
         return self._grant(claims)
 
+    def expired(self, grant: Grant) -> bool:
+        """Whether the time of a grant is over."""
+        return grant.expires <= self._clock()
+
     def _grant(self, claims: dict[str, object]) -> Grant:
         subject, expires = claims["sub"], claims["exp"]
-        scopes, channels = claims["scope"], claims["channels"]
+        scopes, channels, role = claims["scope"], claims["channels"], claims.get("role")
         if (
             not isinstance(subject, str)
             or not isinstance(expires, int)
             or not isinstance(scopes, list)
             or not isinstance(channels, list)
             or not all(isinstance(item, str) for item in (*scopes, *channels))
+            or role not in (None, *get_args(MeetingRole))
         ):
             raise TokenError("the token's claims are not those of this relay; ask its operator for a new one")
         now = self._clock()
@@ -154,10 +175,13 @@ class Tokens:
             moment = claims.get(claim, 0)
             if not isinstance(moment, (int, float)) or not moment <= now + CLOCK_LEEWAY:
                 raise TokenError("the token is not valid yet; set the clocks of both machines")
-        return Grant(subject, frozenset(scopes), tuple(channels), float(expires), str(claims.get("jti", "")))
+        number, known = str(claims.get("jti", "")), cast(MeetingRole | None, role)
+        return Grant(subject, frozenset(scopes), tuple(channels), float(expires), number, known)
 
 
-def load_secret(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> Secret:
+def load_secret(
+    path: Path, *, random: Callable[[int], bytes] = os.urandom, purpose: str = "the tokens' secret"
+) -> Secret:
     """The secret in `path`; made there, readable by its owner only, when the file does not exist.
 
     Two processes that start together end with the same secret. Raises ConfigurationError with the mend.
@@ -169,10 +193,10 @@ def load_secret(path: Path, *, random: Callable[[int], bytes] = os.urandom) -> S
         content = path.read_bytes().strip()
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigurationError(f"the tokens' secret in {path} cannot be used: {error.strerror}") from None
+        raise ConfigurationError(f"{purpose} in {path} cannot be used: {error.strerror}") from None
     if len(content) < SECRET_BYTES:
         raise ConfigurationError(
-            f"the tokens' secret in {path} is under {SECRET_BYTES} bytes; delete the file to have one made"
+            f"{purpose} in {path} is under {SECRET_BYTES} bytes; delete the file to have one made"
         )
     if mode & 0o007:
         _log.warning("every user of this machine can read the secret in %s; run chmod 600 on it", path)

@@ -12,6 +12,10 @@ from __future__ import annotations
 from loacodecs.rtp import timestamp_delta
 from relay.channels.timeline import CLOCK_RATE
 
+SETTLE_S = 1.0
+"""So long after the first packet an earlier time is taken at once: the first one was late more often than not (a
+station that has just connected sends what had to wait), and to slew 20 ms off would take 100 s."""
+
 WINDOW_S = 8.0
 """The envelope is the smaller minimum of this window and the one before."""
 
@@ -26,14 +30,23 @@ STEP_S = 0.25
 class CaptureClock:
     """Capture time of channel timestamps, from arrivals or from what an upstream relay says."""
 
-    __slots__ = ("_carried", "_current", "_offset", "_previous", "_reference", "_slewed_at", "_window_start")
+    __slots__ = (
+        "_began",
+        "_carried",
+        "_current",
+        "_offset",
+        "_previous",
+        "_reference",
+        "_slewed_at",
+        "_window_start",
+    )
 
     def __init__(self) -> None:
         self._reference = 0
         self._offset: float | None = None  # unix time of timestamp `_reference`
         self._carried = False
         self._current = self._previous = float("inf")
-        self._window_start = self._slewed_at = 0.0
+        self._began = self._window_start = self._slewed_at = 0.0
 
     @property
     def known(self) -> bool:
@@ -44,6 +57,10 @@ class CaptureClock:
     def carried(self) -> bool:
         """Whether capture times come from an upstream relay."""
         return self._carried
+
+    def settling(self, arrival: float) -> bool:
+        """Whether the tie is so young at `arrival` that it may still step, to earlier times."""
+        return self._offset is not None and not self._carried and 0 <= arrival - self._began < SETTLE_S
 
     def reset(self) -> None:
         """Forget the tie: another source, with another delay, feeds the channel."""
@@ -58,7 +75,7 @@ class CaptureClock:
         if self._offset is None:
             self._reference = timestamp
             self._offset = arrival
-            self._window_start = self._slewed_at = arrival
+            self._began = self._window_start = self._slewed_at = arrival
         offset = arrival - timestamp_delta(timestamp, self._reference) / CLOCK_RATE
         self._advance_reference(timestamp)
         if not 0 <= arrival - self._window_start < WINDOW_S:
@@ -69,7 +86,8 @@ class CaptureClock:
         error = target - self._offset
         limit = max(0.0, arrival - self._slewed_at) * SLEW
         self._slewed_at = arrival
-        self._offset += error if abs(error) > STEP_S else max(-limit, min(limit, error))
+        at_once = abs(error) > STEP_S or (error < 0 and self.settling(arrival))
+        self._offset += error if at_once else max(-limit, min(limit, error))
 
     def on_statement(self, timestamp: int, captured: float) -> None:
         """The source itself says that `timestamp` was captured at `captured` (unix seconds): carry it on."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable
 
 from loacodecs import rtp
 from relay.channels.capture import CaptureClock
 from relay.channels.history import PacketHistory
 from relay.channels.ingest import Ingest
+from relay.channels.renditions import Renditions
 from relay.channels.timeline import Timeline
 from relay.net.fanout import Group, Packet
+from relay.net.forward import Expectation
 from relay.net.kernel import MAX_PAYLOAD
 
 CAPTURE_INTERVAL_S = 1.0
 """Packets carry abs-capture-time this often, and always after a splice; between, receivers count samples."""
+SETTLING_INTERVAL_S = 0.25
+"""The same while the capture clock settles, so that receivers follow it before they have begun to sound."""
 
 
 class Channel:
@@ -33,10 +38,16 @@ class Channel:
         self.origin = origin
         """The address the channel is pulled from, without secrets; empty for channels that are published
         to."""
+        self.private = False
+        """In no list, and reached through another channel only: the mix-minus of one who talks there."""
         self.media_timeout = media_timeout
         self.group = Group(capacity)
         self.history = PacketHistory(history)
         self.timeline = Timeline(first_timestamp)
+        self.renditions = Renditions(
+            self.timeline, self.group, self.history, capacity=capacity, remembered=history
+        )
+        """Group and history of the plain one are the channel's own."""
         self.capture = CaptureClock()
         self.source: Hashable | None = None
         """Who may feed the channel now; at most one."""
@@ -47,7 +58,8 @@ class Channel:
         """How old the sound was when it arrived here: what relays before this one, and jitter, have cost."""
         self.packets_in = 0
         self.octets_in = 0
-        self.packets_out = 0
+        self.sent: Counter[str] = Counter(plain=0)
+        """Packets sent, by rendition."""
         self.switches = 0
         self.oversized = 0
         self.lost = 0
@@ -57,7 +69,37 @@ class Channel:
         self.nacks_received = 0
         self.nacks_refused = 0
         self.retransmitted = 0
+        self.taps: list[Callable[[Packet, float], None]] = []
+        """Called with each packet and its arrival (monotonic) when it has gone out to the group's rows: renditions,
+        recorders. With `group.prompt` that is at once, otherwise at the next tick."""
+        self._prompt: list[Callable[[Packet, float], None]] = []
         self._capture_due = 0.0
+
+    def tap(self, receive: Callable[[Packet, float], None], *, prompt: bool = True) -> None:
+        """Give each packet to `receive` as soon as it has gone out; without `prompt` at the next tick will do, which
+        saves the interpreter a wake-up for each."""
+        self.taps.append(receive)
+        if prompt:
+            self._prompt.append(receive)
+            self.group.prompt = True
+
+    def untap(self, receive: Callable[[Packet, float], None]) -> None:
+        """Give `receive` no more packets."""
+        self.taps.remove(receive)
+        if receive in self._prompt:
+            self._prompt.remove(receive)
+        self.group.prompt = bool(self._prompt)
+
+    @property
+    def reached_as(self) -> str:
+        """The channel in the addresses of its sessions: its name, or for a private one that of the channel it is part
+        of."""
+        return self.name.partition("~")[0]
+
+    @property
+    def packets_out(self) -> int:
+        """Packets sent, of all renditions."""
+        return sum(dict(self.sent).values())
 
     def on_air(self, now: float) -> bool:
         """Whether packets came within the media timeout."""
@@ -73,6 +115,7 @@ class Channel:
         """Make `source` the one that feeds the channel."""
         self.source = source
         self.source_since = now
+        self.group.revoke()
 
     def release(self, source: Hashable, ingest: Ingest) -> None:
         """`source` feeds the channel no more; listeners stay, and what its ingest counted."""
@@ -83,6 +126,7 @@ class Channel:
         if self.source == source:
             self.source = None
             self.level_dbov = None
+            self.group.revoke()
 
     def on_packet(
         self, source: Hashable, ingest: Ingest, packet: rtp.RtpPacket, now: float, arrival: float
@@ -111,7 +155,8 @@ class Channel:
         self._follow(ingest, packet, position.timestamp, now, arrival)
         capture = 0
         if now >= self._capture_due:
-            self._capture_due = now + CAPTURE_INTERVAL_S
+            settling = self.capture.settling(arrival)
+            self._capture_due = now + (SETTLING_INTERVAL_S if settling else CAPTURE_INTERVAL_S)
             captured = self.capture.capture(position.timestamp)
             if captured is not None:
                 capture = rtp.ntp_from_unix(captured)
@@ -126,17 +171,33 @@ class Channel:
         self.history.add(position.sequence, out)
         return out
 
+    def expect(self, source: Hashable, ingest: Ingest) -> Expectation | None:
+        """What the next packet of `source` is, and becomes, if nothing is out of the ordinary; None if something is:
+        packets are missing, the channel is somebody else's, or the newest packet was not of this source."""
+        following = self.timeline.following(source, ingest.ssrc) if ingest.ssrc is not None else None
+        if following is None or ingest.ssrc is None or self.source != source or ingest.waiting:
+            return None
+        sequence, timestamp, position, base = following
+        if ingest.following != sequence:
+            return None
+        return Expectation(ingest.ssrc, sequence, timestamp, position, base, self._capture_due)
+
+    def on_divergence(self, sent: Packet, booked: Packet | None) -> None:
+        """`sent` went out, but is `booked` under other numbers. What was sent under a number is what is sent under it
+        again, and the number serves no other packet: the same nonce over other bytes would give the key away
+        (RFC 7714 §8.1)."""
+        if booked is not None:
+            self.history.forget(booked.sequence)
+        self.history.add(sent.sequence, sent)
+        self.timeline.skip(sent.sequence, sent.timestamp)
+        self.group.revoke()
+
     def on_sender_report(self, source: Hashable, ssrc: int, timestamp: int, captured: float) -> None:
         """An upstream relay's sender report: `timestamp` of its stream was captured at `captured` (unix
         seconds)."""
         mine = self.timeline.translate(source, ssrc, timestamp) if source == self.source else None
         if mine is not None:
             self.capture.on_statement(mine, captured)
-
-    def extend(self, sequence: int) -> int:
-        """The extended number of a 16-bit channel sequence near the newest packet."""
-        newest = self.timeline.sequence
-        return newest + rtp.sequence_delta(sequence, newest & 0xFFFF)
 
     def _follow(
         self, ingest: Ingest, packet: rtp.RtpPacket, timestamp: int, now: float, arrival: float

@@ -22,6 +22,11 @@ class PacketHistory:
         """Remember `packet`; the one `capacity` before it is forgotten."""
         self._ring[sequence & self._mask] = (sequence, packet)
 
+    def forget(self, sequence: int) -> None:
+        """Remember the packet of extended number `sequence` no longer."""
+        if self.get(sequence) is not None:
+            self._ring[sequence & self._mask] = None
+
     def get(self, sequence: int) -> Packet | None:
         """The packet of extended number `sequence`, or None when it never came or is forgotten."""
         entry = self._ring[sequence & self._mask]

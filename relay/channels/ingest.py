@@ -48,6 +48,11 @@ class Ingest:
         """Whether packets are missing that the source can still be asked for."""
         return self._scheduler is not None and self._scheduler.outstanding > 0
 
+    @property
+    def following(self) -> int | None:
+        """The 16-bit sequence number after the newest, None before the first packet."""
+        return (self._highest + 1) & 0xFFFF if self._seen else None
+
     def accept(self, packet: rtp.RtpPacket, now: float) -> bool:
         """Whether to forward `packet`: False for duplicates and for what is too late to matter."""
         if packet.ssrc != self.ssrc:

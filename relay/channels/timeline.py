@@ -84,6 +84,23 @@ class Timeline:
             self.last_time = now
         return out
 
+    def following(self, source: object, ssrc: int) -> tuple[int, int, int, int] | None:
+        """What comes after the newest packet, if that was the current source's: the source's 16-bit sequence for it,
+        the newest packet's timestamp at the source, the channel's extended sequence for it, and what is added to its
+        timestamp. None for another source, and after `skip`."""
+        if self._key != (source, ssrc):
+            return None
+        following = self._source_highest + 1
+        return (
+            following & 0xFFFF, self._timestamp_highest, following + self._sequence_base, self._timestamp_base,
+        )  # fmt: skip
+
+    def skip(self, sequence: int, timestamp: int) -> None:
+        """Never give out `sequence`, or any before it, again; the next packet is a splice after it."""
+        self._key = None
+        if sequence > self.sequence:
+            self.sequence, self.timestamp = sequence, timestamp
+
     def translate(self, source: object, ssrc: int, timestamp: int) -> int | None:
         """The channel's timestamp for one of the current source's; None when `source` is not the current
         one."""

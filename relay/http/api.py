@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,14 +14,16 @@ from relay.ports import ChannelState, RelayCore
 from relay.tokens import Grant
 
 
-def install(routes: APIRouter, core: RelayCore, authority: Authority) -> None:
-    """Add `/api/v1/channels`, `/healthz`, `/readyz`."""
+def install(
+    routes: APIRouter, core: RelayCore, authority: Authority, streams: Callable[[str], bool] = lambda _: False
+) -> None:
+    """Add `/api/v1/channels`, `/healthz`, `/readyz`. `streams` says whether a channel has its Ogg stream."""
 
     async def channels(request: Request) -> Response:
         """The channels that the token may listen to, and the public ones."""
         grant = authority.grant(request, authority.peer(request))
         visible = [
-            _described(state, grant)
+            _described(state, grant, streams(state.name))
             for state in core.channels()
             if state.public or grant.allows("listen", state.name) or grant.allows("publish", state.name)
         ]
@@ -41,7 +44,7 @@ def install(routes: APIRouter, core: RelayCore, authority: Authority) -> None:
         routes.add_api_route(path, handler, methods=["GET"], response_class=Response, response_model=None)
 
 
-def _described(state: ChannelState, grant: Grant) -> dict[str, Any]:
+def _described(state: ChannelState, grant: Grant, streams: bool) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": state.name,
         "title": state.title,
@@ -51,6 +54,7 @@ def _described(state: ChannelState, grant: Grant) -> dict[str, Any]:
         "listeners": state.listeners,
         "level_dbov": state.level_dbov,
         "capture_delay_s": state.capture_delay_s,
+        "stream": streams and (state.public or grant.allows("listen", state.name)),
     }
     if grant.allows("admin", state.name):
         described["source"] = state.source  # addresses of other relays are no listener's business

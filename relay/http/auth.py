@@ -24,6 +24,15 @@ EVERYTHING: Final = Grant("anonymous", frozenset({"admin"}), ("*",), math.inf, "
 NOTHING: Final = Grant("anonymous", frozenset(), (), math.inf, "")
 
 
+class RevokedToken(Problem):
+    """A genuine token whose bearer has been revoked: it opens nothing, not even what is open to everybody."""
+
+    def __init__(self) -> None:
+        sentence = "the receiver this token was given to has been revoked; enrol it again"
+        challenge = f'{REALM}, error="invalid_token", error_description="{sentence}"'
+        super().__init__(401, sentence, {"WWW-Authenticate": challenge})
+
+
 class BadTokens:
     """Counts bad tokens by address: `burst` at once, then one every `interval` seconds; more get a 429.
 
@@ -77,29 +86,38 @@ def _network_of(address: str) -> str:
 
 
 class Authority:
-    """Decides what a request may do."""
+    """Decides what a request may do. `is_revoked` says whether a token's subject has been revoked."""
 
     def __init__(
-        self, config: Config, tokens: Tokens, bad_tokens: BadTokens, on_bad_token: Callable[[], object]
+        self,
+        config: Config,
+        tokens: Tokens,
+        bad_tokens: BadTokens,
+        on_bad_token: Callable[[], object],
+        is_revoked: Callable[[str], bool] = lambda _subject: False,
     ) -> None:
         self._enabled = config.auth.enabled
         self._tokens = tokens
         self._bad_tokens = bad_tokens
         self._trusted = [ipaddress.ip_network(text, strict=False) for text in config.http.trusted_proxies]
         self._on_bad_token = on_bad_token
+        self._is_revoked = is_revoked
 
     def peer(self, request: HTTPConnection) -> Peer:
         """Where the request came from."""
         return peer_of(request, self._trusted)
 
-    def grant(self, request: HTTPConnection, peer: Peer) -> Grant:
-        """What the request's token grants; NOTHING without token.
+    def grant(self, request: HTTPConnection, peer: Peer, *, in_query: bool = False) -> Grant:
+        """What the request's token grants; NOTHING without token. With `in_query` it may also be `?token=`, for players
+        and links, which cannot send header fields.
 
-        Raises Problem 401 for a bad token, 429 when the address keeps presenting them.
+        Raises Problem 401 for a bad token, 429 when the address keeps presenting them, RevokedToken.
         """
         if not self._enabled:
             return EVERYTHING
         authorization = request.headers.get("authorization")
+        if authorization is None and in_query and request.query_params.get("token"):
+            authorization = f"Bearer {request.query_params['token']}"
         if authorization is None:
             return NOTHING
         scheme, _, token = authorization.partition(" ")
@@ -109,17 +127,52 @@ class Authority:
                 "this relay takes bearer tokens: Authorization: Bearer TOKEN",
                 {"WWW-Authenticate": REALM},
             )
+        return self.grant_of(token.strip(), peer)
+
+    def grant_of(self, token: str, peer: Peer) -> Grant:
+        """What a bare token grants, as it comes in a message. Raises as `grant`."""
+        if not self._enabled:
+            return EVERYTHING
         try:
-            return self._tokens.verify(token.strip())
+            grant = self._tokens.verify(token)
         except TokenError as error:
             raise self._bad_token(peer, str(error)) from None
+        if self._is_revoked(grant.subject):
+            raise RevokedToken
+        return grant
 
-    def require(self, request: HTTPConnection, peer: Peer, scope: Scope, channel: str | None = None) -> Grant:
-        """The request's grant when it covers `scope` and `channel`.
+    def require(
+        self,
+        request: HTTPConnection,
+        peer: Peer,
+        scope: Scope,
+        channel: str | None = None,
+        *,
+        in_query: bool = False,
+    ) -> Grant:
+        """The request's grant when it covers `scope` and `channel`; `in_query` as in `grant`.
 
         Raises Problem 401 without or with a bad token, 403 for another scope or channel, 429 as `grant`.
         """
-        grant = self.grant(request, peer)
+        return self.permit(self.grant(request, peer, in_query=in_query), scope, channel)
+
+    def lenient(self, request: HTTPConnection, peer: Peer, *, in_query: bool = False) -> Grant:
+        """The grant where none is needed: a token is welcome for its name but must not get in the way, expired ones
+        included. Raises RevokedToken."""
+        try:
+            return self.grant(request, peer, in_query=in_query)
+        except RevokedToken:
+            raise
+        except Problem:
+            return NOTHING
+
+    def holds(self, grant: Grant, *, whenever: bool = False) -> bool:
+        """Whether what was granted is so still: not expired, unless it holds `whenever`, and not revoked since."""
+        expired = not whenever and self._tokens.expired(grant)
+        return not expired and not self._is_revoked(grant.subject)
+
+    def permit(self, grant: Grant, scope: Scope, channel: str | None = None) -> Grant:
+        """`grant` itself when it covers `scope` and `channel`. Raises Problem 401, 403 as `require`."""
         if grant is NOTHING:
             raise Problem(
                 401,

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SHARED = re.compile(r"/api/|/[^/]+/wh[ei]p(/[^/]+)?$")
+_SHARED = re.compile(r"/api/|/[^/]+/wh[ei]p(/[^/]+(/hearing)?)?$")
 _SESSION = re.compile(r"/[^/]+/wh[ei]p/[^/]+$")
 _EXPOSED = b"Location, Link, ETag, WWW-Authenticate, Retry-After, Accept-Post, Accept-Patch"
-_HEADERS = b"Authorization, Content-Type, If-Match, X-Loa-Replace"
+_HEADERS = b"Authorization, Content-Type, If-Match, X-Loa-Replace, X-Loa-Participant"
 _PREFLIGHT_SECONDS = b"86400"
 
 

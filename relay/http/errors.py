@@ -33,9 +33,13 @@ class Problem(LoaError):  # noqa: N818 - the word of RFC 9457
         self.headers = dict(headers or {})
 
 
-def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The response that carries a refusal."""
+def problem_response(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, kind: str = ""
+) -> Response:
+    """The response that carries a refusal, of the type `kind` where it has one."""
     body = {"title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
+    if kind:
+        body["type"] = kind
     return Response(
         json.dumps(body, ensure_ascii=False),
         status,
@@ -76,7 +80,8 @@ def install(app: FastAPI) -> None:
         retry_after = error.retry_after if isinstance(error, RelayError) else None
         if retry_after is not None:
             headers = {**headers, "Retry-After": str(retry_after)}
-        return problem_response(status, str(error), headers)
+        kind = error.type if isinstance(error, RelayError) else ""
+        return problem_response(status, str(error), headers, kind)
 
     async def framework_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

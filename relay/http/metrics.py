@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -19,7 +19,17 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from relay.config import Config
+from relay.device_ports import DeviceStats
 from relay.http.auth import Authority
+from relay.http.automation_metrics import AutomationCollector, ViewerCounts
+from relay.http.device_metrics import DeviceCollector
+from relay.http.live_metrics import LiveCollector
+from relay.http.meeting_metrics import MeetingCollector
+from relay.http.output_metrics import OutputCollector, StreamCounts
+from relay.http.upstream_metrics import upstream_metrics
+from relay.live_ports import LiveStats
+from relay.meeting_ports import MeetingStats
+from relay.output_ports import OutputStats
 from relay.ports import ChannelStats, RelayCore, RelayStats
 from relay.ports import Histogram as CoreHistogram
 
@@ -74,6 +84,8 @@ class CoreCollector(Collector):
             for channel, counts in stats.channels.items():
                 counter.add_metric([channel], float(value(counts)))
             yield counter
+        yield from _renditions(stats)
+        yield from upstream_metrics(stats.upstreams)
         sessions = GaugeMetricFamily("loa_sessions", "Sessions by kind", labels=["kind"])
         for kind, count in stats.sessions.items():
             sessions.add_metric([kind], count)
@@ -88,11 +100,37 @@ class CoreCollector(Collector):
         yield CounterMetricFamily(
             "loa_receive_overflows", "Datagrams lost in a full receive buffer", value=stats.receive_overflows
         )
+        yield CounterMetricFamily(
+            "loa_packets_compiled",
+            "RTP packets of sources that took the compiled way",
+            value=stats.packets_compiled,
+        )
+        yield CounterMetricFamily(
+            "loa_packets_misnumbered",
+            "RTP packets sent under other numbers than the books give them",
+            value=stats.packets_misnumbered,
+        )
         yield from _histogram(
             "loa_batch_seconds", "Sealing and sending one packet to all", stats.batch_seconds
         )
         yield from _histogram("loa_loop_lag_seconds", "Lateness of the media loop", stats.loop_lag_seconds)
         yield from _histogram("loa_join_seconds", "From offer to connected", stats.join_seconds)
+
+
+def _renditions(stats: RelayStats) -> Iterator[Metric]:
+    labels = ["channel", "rendition"]
+    listeners = GaugeMetricFamily(
+        "loa_rendition_listeners", "Listeners connected, by what they hear", labels=labels
+    )
+    packets = CounterMetricFamily(
+        "loa_rendition_packets_out", "RTP packets sent to listeners, by what they hear", labels=labels
+    )
+    for channel, counts in stats.channels.items():
+        for name, rendition in counts.renditions.items():
+            listeners.add_metric([channel, name], rendition.listeners)
+            packets.add_metric([channel, name], rendition.packets_out)
+    yield listeners
+    yield packets
 
 
 def _by(name: str, text: str, label: str, items: Iterable[tuple[str, int]]) -> Metric:
@@ -117,9 +155,24 @@ def _histogram(name: str, text: str, histogram: CoreHistogram | None) -> Iterato
 class HttpMetrics:
     """The registry behind /metrics and the counters of the HTTP side."""
 
-    def __init__(self, core: RelayCore, version: str) -> None:
+    def __init__(
+        self,
+        core: RelayCore,
+        version: str,
+        devices: Callable[[], DeviceStats] = DeviceStats,
+        outputs: Callable[[], OutputStats] = OutputStats,
+        streams: Callable[[], StreamCounts] = StreamCounts,
+        mixing: Callable[[], LiveStats] = LiveStats,
+        automation: AutomationCollector | None = None,
+        meetings: Callable[[], Mapping[str, MeetingStats]] = dict,
+    ) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(CoreCollector(core.stats))
+        self.registry.register(DeviceCollector(devices))
+        self.registry.register(OutputCollector(outputs, streams))
+        self.registry.register(LiveCollector(mixing))
+        self.registry.register(automation or AutomationCollector(dict, ViewerCounts))
+        self.registry.register(MeetingCollector(meetings))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(_Build(version))

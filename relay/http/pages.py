@@ -109,7 +109,11 @@ def install(routes: APIRouter, core: RelayCore, config: Config, folder: Path) ->
         return await page("listen.html", request) if exists(channel) else not_found()
 
     async def publish(channel: str, request: Request) -> Response:
-        return await page("publish.html", request) if exists(channel) else not_found()
+        if not exists(channel):
+            return not_found()
+        settings = config.channels.named.get(channel)
+        meets = settings is not None and settings.mode == "mix" and settings.meeting.enabled
+        return await page("meeting.html" if meets else "publish.html", request)
 
     async def without_slash(channel: str) -> Response:
         return RedirectResponse(f"/{channel}", 308) if exists(channel) else not_found()

@@ -8,6 +8,7 @@ import errno
 import os
 import resource
 import socket
+import weakref
 from asyncio import TimerHandle
 from collections.abc import Generator, Sequence
 from typing import Any, Final
@@ -16,9 +17,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from loacodecs.control import MESSAGE_BYTES_MAX
 from loacodecs.errors import ConfigurationError
 from relay.addresses import split_address
+from relay.http.stream import TAKE_OVER
 from relay.http.tls import Tls
+from relay.http.websocket import BoundedWebSocket
 
 #: A request's line and header fields: more is refused with 431.
 HEAD_BYTES_MAX: Final = 32_768
@@ -84,7 +88,11 @@ def raise_file_limit() -> int:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with an end to how large, and how slow, a request's head may be."""
+    """uvicorn's protocol with an end to how large, and how slow, a request's head may be.
+
+    When its connection is over nothing points in a circle: the collector sets what is alive aside (`settle_garbage`),
+    and never again looks at a circle there.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -100,6 +108,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Nothing is awaited any more."""
         self._head_complete()
         super().connection_lost(exc)
+        self._let_go()
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from now on."""
+        super().handle_websocket_upgrade()
+        self._let_go()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes while a head is incomplete."""
@@ -121,6 +135,24 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is there; what follows is the application's to bound."""
         self._head_complete()
         super().on_headers_complete()
+        if self.cycle is None:  # a WebSocket's request, answered by another protocol
+            return
+        answering, protocol = weakref.ref(self.cycle), weakref.ref(self)  # the former's task runs later
+
+        def take_over() -> asyncio.Transport:
+            """The transport, for an answer whose body ends with the connection and is framed by nothing else."""
+            cycle, owner = answering(), protocol()
+            assert cycle is not None, "called by its own task"
+            assert owner is not None
+            cycle.chunked_encoding = False
+            return owner.transport
+
+        self.scope["extensions"] = {TAKE_OVER: take_over}  # type: ignore[dict-item]  # an extension of our own
+
+    def _let_go(self) -> None:
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end of a connection
+        self.cycle = None  # type: ignore[assignment]  # which calls us when it is done
+        self.scope = {}  # type: ignore[typeddict-item]
 
     def _await_head(self) -> None:
         self._head_bytes = 0
@@ -136,6 +168,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: asyncio.Event) -> None:
         super().__init__(config)
         self._started = started
+        self.stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -145,6 +178,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._started.set()
+
+    async def main_loop(self) -> None:
+        """Once a second, for the date in answers, and when it is to end; uvicorn's own looks ten times a second, a
+        tenth of what a relay with a hundred listeners costs."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.stopping.wait()
 
 
 class HttpServer:
@@ -172,7 +213,10 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             http=BoundedProtocol,
-            ws="none",
+            ws=BoundedWebSocket,
+            ws_max_size=MESSAGE_BYTES_MAX,
+            ws_ping_interval=None,  # telemetry keeps a link alive; a receiver pays for every ping
+            ws_per_message_deflate=False,
             lifespan="off",
             interface="asgi3",
             log_config=None,
@@ -205,6 +249,7 @@ class HttpServer:
     def stop(self, *, force: bool = False) -> None:
         """Take no more connections, finish the requests under way (not with `force`) and let `run` return."""
         self._server.should_exit = True
+        self._server.stopping.set()
         self._server.force_exit = self._server.force_exit or force
 
     async def _look_at_certificate(self) -> None:

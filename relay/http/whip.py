@@ -4,6 +4,10 @@
     PATCH  /{channel}/whip/{session}   trickle ICE 204, ICE restart 200; If-Match required
     DELETE /{channel}/whip/{session}   200
 
+One who publishes to a mixed channel is told by a Link of relation `urn:x-loa:mix-minus` where he hears the others: a
+WHEP endpoint that his session's secret opens, so that no token to listen is needed. `relay.http.hearing` tells him
+whether he is heard.
+
 Both specifications ask for a 2xx without content to a GET (RFC 9725 §4.1, WHEP §4.1); other methods get 405.
 """
 
@@ -21,21 +25,28 @@ from starlette.responses import Response
 from relay.config import Config, IceServer
 from relay.errors import (
     ChannelNotFound,
+    MeetingRefused,
     PreconditionFailed,
     PreconditionRequired,
     SessionNotFound,
     Unavailable,
 )
-from relay.http.auth import NOTHING, Authority
+from relay.http.auth import Authority
 from relay.http.body import read_text, require_media_type
 from relay.http.errors import PROBLEM_TYPE, Problem
+from relay.http.hearing import HEARING
 from relay.http.peer import Peer
+from relay.meeting_ports import Entry, MeetingDesk
 from relay.names import is_channel_name
-from relay.ports import RelayCore, SessionKind
+from relay.ports import RelayCore, SessionCreated, SessionKind
 from relay.tokens import Grant
 
 SDP: Final = "application/sdp"
 FRAGMENT: Final = "application/trickle-ice-sdpfrag"
+#: Relation of the endpoint where a publisher hears all but himself.
+MIX_MINUS: Final = "urn:x-loa:mix-minus"
+#: Names the participant of a meeting whose microphone is connected: the secret he was welcomed with.
+PARTICIPANT: Final = "x-loa-participant"
 #: Seconds a client should wait before it tries a relay that is going down.
 DRAIN_RETRY_AFTER: Final = 5
 
@@ -91,6 +102,7 @@ class Sessions:
     kind: SessionKind
     segment: str
     links: tuple[str, ...]
+    meetings: MeetingDesk | None = None
 
     async def offer(self, channel: str, request: Request) -> Response:
         """POST: a new session."""
@@ -101,16 +113,14 @@ class Sessions:
         require_media_type(request, SDP)
         offer = await read_text(request, self.config.http.body_limit)
         if self.kind == "publish":
-            created = await self.core.publish(
-                channel,
-                offer,
-                replace=_wants_replace(request),
-                subject=grant.subject,
-                local_address=peer.local_address,
-            )
+            created = await self._publish(channel, offer, grant, peer, request)
         else:
             created = await self.core.listen(
-                channel, offer, subject=grant.subject, local_address=peer.local_address
+                channel,
+                offer,
+                subject=grant.subject,
+                local_address=peer.local_address,
+                without=_without(request),
             )
         _log.info(
             "%s session created",
@@ -123,12 +133,39 @@ class Sessions:
             },
         )
         root = request.scope.get("root_path", "")
+        secret = f"?without={_without(request)}" if self.kind == "listen" and _without(request) else ""
         headers = {
-            "Location": f"{root}/{channel}/{self.segment}/{created.id}",
+            "Location": f"{root}/{channel}/{self.segment}/{created.id}{secret}",
             "ETag": f'"{created.etag}"',
             "Cache-Control": "no-store",
         }
-        return self._with_links(Response(created.answer, 201, headers, SDP))
+        response = self._with_links(Response(created.answer, 201, headers, SDP))
+        if self.core.talks(channel, created.id):
+            response.headers.append(
+                "Link", f'<{root}/{channel}/whep?without={created.id}>; rel="{MIX_MINUS}"'
+            )
+        if self.core.hearing(channel, created.id) is not None:
+            address = f"{root}/{channel}/whip/{created.id}/hearing"
+            response.headers.append("Link", f'<{address}>; rel="{HEARING}"')
+        return response
+
+    async def _publish(
+        self, channel: str, offer: str, grant: Grant, peer: Peer, request: Request
+    ) -> SessionCreated:
+        """A publisher's session; on a channel with meetings that of a participant."""
+        room = self.meetings.room(channel) if self.meetings is not None else None
+        replace, subject, person = _wants_replace(request), grant.subject, ""
+        if room is not None:
+            secret = request.headers.get(PARTICIPANT, "")
+            person = room.seat(Entry(grant.meeting_role, grant.subject, grant.id, secret=secret))
+            # Who is invited by one link has one subject with others, and must not take their places.
+            replace, subject = replace or bool(secret), f"{grant.subject}/{person}"
+        created = await self.core.publish(
+            channel, offer, replace=replace, subject=subject, local_address=peer.local_address
+        )
+        if room is not None:
+            room.connect(person, created.id)
+        return created
 
     async def options(self, channel: str, request: Request) -> Response:
         """OPTIONS that is no preflight: what may be posted; ICE servers for whoever may have a session."""
@@ -186,13 +223,20 @@ class Sessions:
     def _authorize(self, request: Request, peer: Peer, channel: str) -> Grant:
         """The grant for an action on `channel`; listening to a public channel needs none."""
         _known_name(channel)
+        if self.kind == "listen" and _without(request):
+            self._check_talker(channel, _without(request), request.method)
+            return self.authority.lenient(request, peer)
         if self.kind == "listen" and self.config.channels.is_public(channel):
-            # A token is welcome for its name but must not get in the way, expired ones included.
-            try:
-                return self.authority.grant(request, peer)
-            except Problem:
-                return NOTHING
+            return self.authority.lenient(request, peer)
         return self.authority.require(request, peer, self.kind, channel)
+
+    def _check_talker(self, channel: str, session: str, method: str) -> None:
+        """Who has the secret of a publisher's session hears the others: once he has been let in, in a meeting."""
+        if not self.core.talks(channel, session):
+            raise SessionNotFound("no such session publishes to this channel; it may have ended")
+        room = self.meetings.room(channel) if self.meetings is not None else None
+        if method == "POST" and room is not None and not room.may_hear(session):
+            raise MeetingRefused("the others are heard once a chair has let this participant in")
 
     def _with_links(self, response: Response) -> Response:
         for link in self.links:
@@ -216,16 +260,26 @@ def _known_session(session: str) -> None:
         raise SessionNotFound("there is no such session; it may have ended")
 
 
+def _without(request: Request) -> str:
+    return request.query_params.get("without", "")
+
+
 def _wants_replace(request: Request) -> bool:
     return "1" in (request.query_params.get("replace"), request.headers.get("x-loa-replace"))
 
 
-def install(routes: APIRouter, core: RelayCore, config: Config, authority: Authority) -> None:
-    """Add the routes of both protocols."""
+def install(
+    routes: APIRouter,
+    core: RelayCore,
+    config: Config,
+    authority: Authority,
+    meetings: MeetingDesk | None = None,
+) -> None:
+    """Add the routes of both protocols; `meetings` where there are any."""
     links = tuple(ice_server_links(config.http.ice_servers))
     kinds: tuple[tuple[str, SessionKind], ...] = (("whip", "publish"), ("whep", "listen"))
     for segment, kind in kinds:
-        sessions = Sessions(core, config, authority, kind, segment, links)
+        sessions = Sessions(core, config, authority, kind, segment, links, meetings)
         endpoint, session = f"/{{channel}}/{segment}", f"/{{channel}}/{segment}/{{session}}"
         _add(
             routes, endpoint, "POST", sessions.offer, f"{segment.upper()}: {kind} with an SDP offer", 201, SDP

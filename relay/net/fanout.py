@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loacodecs import srtp
-from relay.net import kernel, native
-from relay.net.seal import SECRETS
+from relay.net import ipsec_mb, kernel, native, seal
 
 COLUMNS = (
     ("session", np.int64),
@@ -36,9 +35,6 @@ COLUMNS = (
 
 SOCKADDR = 28
 """Octets of the largest socket address used, `sockaddr_in6`."""
-
-SHARD_ROWS = 192
-"""Below this many rows a shard costs more to wake than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +72,43 @@ class Packet:
 
 
 class Group:
-    """The rows that hear the same packets; order means nothing, removal swaps with the last."""
+    """The rows that hear the same packets; order means nothing, removal swaps with the last.
 
-    __slots__ = ("_position", "count", "rows")
+    `rows` and `state` are read by compiled code by address and stay where they are. `state` is int64: the number of
+    rows, whether what is sent must be booked at once (`prompt`), and an epoch that says whether the numbers armed
+    for a source still hold (see `forward_kernel`).
+    """
+
+    __slots__ = ("_position", "count", "rows", "state")
 
     def __init__(self, capacity: int) -> None:
         self.rows: npt.NDArray[np.int32] = np.zeros(capacity, np.int32)
+        self.state: npt.NDArray[np.int64] = np.zeros(3, np.int64)
         self.count = 0
         self._position: dict[int, int] = {}
 
     def __contains__(self, row: int) -> bool:
         return row in self._position
 
+    @property
+    def prompt(self) -> bool:
+        """Whether Python must hear of each packet as soon as it is sent, not at the next tick."""
+        return bool(self.state[1])
+
+    @prompt.setter
+    def prompt(self, value: bool) -> None:
+        self.state[1] = value
+
+    def revoke(self) -> None:
+        """What was armed for the group's source holds no longer."""
+        self.state[2] += 1
+
     def add(self, row: int) -> None:
         """Let `row` hear the group's packets from now on."""
         self.rows[self.count] = row
         self._position[row] = self.count
         self.count += 1
+        self.state[0] = self.count
 
     def discard(self, row: int) -> None:
         """Take `row` out, if it is in."""
@@ -100,6 +116,7 @@ class Group:
         if at is None:
             return
         self.count -= 1
+        self.state[0] = self.count
         last = int(self.rows[self.count])
         if last != row:
             self.rows[at] = last
@@ -113,7 +130,7 @@ class FanoutTable:
         self.capacity = capacity
         self.columns = {name: np.zeros(capacity, kind) for name, kind in COLUMNS}
         self.addresses = np.zeros((capacity, SOCKADDR), np.uint8)
-        self.secrets = np.zeros((capacity, SECRETS), np.uint8)
+        self.secrets = seal.secrets_table(capacity)
         self._free = list(range(capacity - 1, -1, -1))
         # The rows' SRTP sessions are C objects that live as long as these references do.
         self._owners: dict[int, Row] = {}
@@ -131,8 +148,7 @@ class FanoutTable:
         index = self._free.pop()
         session = 0
         if isinstance(row.rtp, srtp.AeadSecrets):
-            secrets = row.rtp.key + row.rtp.salt
-            self.secrets[index, : len(secrets)] = np.frombuffer(secrets, np.uint8)
+            seal.store_secrets(self.secrets[index], row.rtp.key, row.rtp.salt)
         else:
             session = row.rtp.handle
         values = (session, row.rtcp.handle, row.fd, 0, row.ssrc, row.payload_type,
@@ -157,6 +173,10 @@ class FanoutTable:
         self.columns["address_length"][index] = len(address)
         self.columns["fd"][index] = fd
 
+    def set_payload_type(self, index: int, payload_type: int) -> None:
+        """Send what the row is sent from now on as `payload_type`."""
+        self.columns["payload_type"][index] = payload_type
+
     def packets(self, index: int) -> int:
         """Packets sealed for the row."""
         return int(self.columns["packets"][index])
@@ -174,10 +194,10 @@ class _Workspace:
         self.queue = np.zeros((kernel.BATCH, kernel.MMSGHDR_WORDS), np.int64)
         self.vectors = np.zeros((kernel.BATCH, 2), np.int64)
         self.rows_queued = np.zeros(kernel.BATCH, np.int32)
-        self.nonce = np.zeros(12, np.uint8)
+        self.nonce = seal.nonce_scratch()
         self.length = np.zeros(1, np.int32)
         self.context = np.zeros(1, np.int64)
-        self._cipher = native.AeadContext() if native.EVP else None
+        self._cipher = native.AeadContext() if native.EVP and ipsec_mb.CIPHER is None else None
         if self._cipher is not None:
             self.context[0] = self._cipher.address
 
@@ -224,9 +244,16 @@ class FanoutEngine:
         self._results = np.zeros((self.threads, 3), np.int64)
         self._workspaces = [_Workspace() for _ in range(self.threads)]
         addresses = [srtp.PROTECT_ADDRESS, native.SENDMMSG, native.ERRNO_LOCATION, native.READ, native.WRITE]
-        self._rtp = np.array(addresses + list(native.EVP or (0, 0, 0, 0)), np.int64)
+        addresses += native.EVP or (0, 0, 0, 0)
+        addresses.append(ipsec_mb.CIPHER.encrypt if ipsec_mb.CIPHER else 0)
+        self._rtp = np.array(addresses, np.int64)
         self._rtcp = self._rtp.copy()
         self._rtcp[0] = srtp.PROTECT_RTCP_ADDRESS
+        self._threads = np.ones(1, np.int64)
+        self.arguments = (
+            *self._arguments(0), self._job, self._results, self._rows, self._threads,
+        )  # fmt: skip
+        """What `forward_kernel` sends with."""
         self._eventfds = [os.eventfd(0) for _ in range(self.threads)]
         self._job[3 : 3 + self.threads] = self._eventfds
         self._workers: list[threading.Thread] = []
@@ -242,6 +269,7 @@ class FanoutEngine:
             )
             worker.start()
             self._workers.append(worker)
+        self._threads[0] = 1 + len(self._workers)
         self._job[0] = 0
         self._load(empty)
         # Answered only when every shard has loaded its kernel and waits for work.
@@ -255,6 +283,7 @@ class FanoutEngine:
         for worker in self._workers:
             worker.join()
         self._workers.clear()
+        self._threads[0] = 1
         for fd in self._eventfds:
             os.close(fd)
         self._eventfds.clear()
@@ -264,7 +293,7 @@ class FanoutEngine:
     def send(self, group: Group, packet: Packet) -> Sent:
         """Send `packet` to every row of `group`."""
         count = group.count
-        shards = min(1 + len(self._workers), max(1, count // SHARD_ROWS))
+        shards = min(1 + len(self._workers), max(1, count // kernel.SHARD_ROWS))
         if shards == 1:
             return self.send_rows(group.rows[:count], packet)
         self._rows[:count] = group.rows[:count]
@@ -277,10 +306,20 @@ class FanoutEngine:
         self._load(packet)
         return Sent(*kernel.seal_and_send(rows, 0, len(rows), *self._arguments(0)))
 
-    def send_row(self, row: int, packet: Packet) -> Sent:
-        """Send `packet` to one row: a retransmission gives the very bytes of the first time."""
+    def send_row(self, row: int, packet: Packet, payload_type: int | None = None) -> Sent:
+        """Send `packet` to one row, as `payload_type` if that is not the row's own now.
+
+        A retransmission as what it was sent as gives the very bytes of the first time.
+        """
         self._one[0] = row
-        return self.send_rows(self._one, packet)
+        types = self.table.columns["payload_type"]
+        usual = int(types[row])
+        if payload_type is not None:
+            types[row] = payload_type
+        try:
+            return self.send_rows(self._one, packet)
+        finally:
+            types[row] = usual
 
     def report(
         self, rows: npt.NDArray[np.int32], ntp: int, timestamp: int, template: bytes, bye_ssrc_at: int
@@ -320,8 +359,8 @@ class FanoutEngine:
 
 
 def row_secrets(keys: srtp.Keys, ssrc: int) -> srtp.Sender | srtp.AeadSecrets:
-    """What a row needs to seal RTP: the bare secrets where OpenSSL can be called, else a libsrtp session."""
-    if native.EVP and keys.profile is srtp.Profile.AEAD_AES_128_GCM:
+    """What a row needs to seal RTP: the bare secrets where we can call a cipher, else a libsrtp session."""
+    if (ipsec_mb.CIPHER or native.EVP) and keys.profile is srtp.Profile.AEAD_AES_128_GCM:
         return srtp.aead_secrets(keys)
     return srtp.Sender(keys, ssrc)
 

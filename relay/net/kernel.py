@@ -1,8 +1,9 @@
 """The compiled loops: write the header, seal, send, for every row of a batch; no GIL, no Python object.
 
 All tables are struct-of-arrays (see `fanout.FanoutTable`). A row's fields must not change while its SRTP session
-lives, except its address: a retransmission recomputes the packet and has to give the very same bytes, since the
-same AES-GCM nonce over other bytes would give the authentication key away (RFC 7714 §8.1, RFC 3711 §9.1).
+lives, except its address, and its payload type where nothing from before is sent again: a retransmission recomputes
+the packet and has to give the very same bytes, since the same AES-GCM nonce over other bytes would give the
+authentication key away (RFC 7714 §8.1, RFC 3711 §9.1).
 
 `tests/support/kernel_twin.py` says the same in plain Python; the tests hold the two together byte for byte.
 
@@ -10,7 +11,7 @@ Arguments that several kernels share:
     table    the tuple of columns in the order of `fanout.COLUMNS`
     stores   (socket addresses, secrets), a line of octets for each row
     work     what one thread owns: (scratch, messages, vectors, rows queued, nonce, length, context)
-    native   int64 addresses: srtp_protect, sendmmsg, errno, read, write, and EVP's four (see `seal`)
+    native   int64 addresses: srtp_protect, sendmmsg, errno, read, write, and the ciphers' five (see `seal`)
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ SCRATCH = 1536
 
 MAX_PAYLOAD = 1400
 """Octets of payload that always fit one datagram of an Ethernet path (RFC 8085 §3.2)."""
+
+SHARD_ROWS = 768
+"""Rows a shard should have at the least. Two threads that send over one socket pass its counters to and fro, which
+costs more CPU than they save; below 2 ms for a whole batch nobody gains by being served by two."""
 
 EAGAIN = 11
 _MSG_DONTWAIT = 0x40

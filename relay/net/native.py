@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _hashlib
 import ctypes
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -16,6 +17,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from loacodecs.errors import CodecError
+from relay.kernel_cache import drop_stale
+
+drop_stale(Path(__file__).parent)  # here, because every kernel imports this module before it is compiled
 
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
@@ -76,6 +80,9 @@ class AeadContext:
 SENDMMSG = address_of("sendmmsg")
 READ = address_of("read")
 WRITE = address_of("write")
+RECVMMSG = address_of("recvmmsg")
+EPOLL_WAIT = address_of("epoll_wait")
+CLOCK_GETTIME = address_of("clock_gettime")
 ERRNO_LOCATION = address_of("__errno_location")
 
 _CRYPTO = ctypes.CDLL(getattr(_hashlib, "__file__", None))
@@ -131,6 +138,53 @@ def call_io(typingctx: Any, address: Any, fd: Any, buffer: Any, length: Any) -> 
 
 
 @intrinsic
+def call_recvmmsg(typingctx: Any, address: Any, fd: Any, messages: Any, count: Any, flags: Any) -> Any:
+    """`int recvmmsg(int fd, struct mmsghdr *, unsigned count, int flags, NULL)`."""
+    signature = types.int32(types.int64, types.int32, types.int64, types.int32, types.int32)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = builder.inttoptr(
+            args[0], ir.FunctionType(_I32, [_I32, _I64, _I32, _I32, _I64]).as_pointer()
+        )
+        return builder.call(function, [*args[1:], ir.Constant(_I64, 0)])
+
+    return signature, generate
+
+
+@intrinsic
+def call_epoll_wait(typingctx: Any, address: Any, fd: Any, events: Any, count: Any, timeout: Any) -> Any:
+    """`int epoll_wait(int fd, struct epoll_event *, int count, int milliseconds)`."""
+    signature = types.int32(types.int64, types.int32, types.int64, types.int32, types.int32)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(context, builder, _I32, [_I32, _I64, _I32, _I32], args)
+
+    return signature, generate
+
+
+@intrinsic
+def call_clock(typingctx: Any, address: Any, clock: Any, timespec: Any) -> Any:
+    """`int clock_gettime(clockid_t, struct timespec *)`."""
+    signature = types.int32(types.int64, types.int32, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(context, builder, _I32, [_I32, _I64], args)
+
+    return signature, generate
+
+
+@intrinsic
+def pointer(typingctx: Any, address: Any) -> Any:
+    """An address as `void *`, for `numba.carray`; what stands there must outlive the call."""
+    signature = types.voidptr(types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return signature, generate
+
+
+@intrinsic
 def call_evp_init(typingctx: Any, address: Any, context: Any, key: Any, nonce: Any) -> Any:
     """`EVP_EncryptInit_ex(context, NULL, NULL, key, nonce)`: the cipher stays, key and nonce are new."""
     signature = types.int32(types.int64, types.int64, types.int64, types.int64)
@@ -174,6 +228,21 @@ def call_evp_ctrl(typingctx: Any, address: Any, context: Any, kind: Any, argumen
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _call(context, builder, _I32, [_I64, _I32, _I32, _I64], args)
+
+    return signature, generate
+
+
+@intrinsic
+def call_gcm(
+    typingctx: Any, address: Any, key: Any, context: Any, out: Any, data: Any, length: Any, nonce: Any,
+    header: Any, header_length: Any, tag: Any, tag_length: Any,
+) -> Any:  # fmt: skip
+    """libipsec-mb's `aes_gcm_enc_128_*`; lengths in octets, `nonce` 12 of them."""
+    signature = types.void(*[types.int64] * 11)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _call(context, builder, ir.VoidType(), [_I64] * 10, args)
+        return context.get_dummy_value()
 
     return signature, generate
 

@@ -1,18 +1,16 @@
 """The media plane's thread: one poll loop that never waits behind anything but the packet path itself.
 
 Why not an asyncio loop: when a thousand receivers come back at once, an asyncio loop runs every ready HTTP
-and handshake callback before it looks at the UDP socket again. Here each turn first drains the sockets,
-handing media on at once, and then spends at most `WORK_BUDGET_S` on everything else (see docs/adr/001).
+and handshake callback before it looks at the UDP socket again. Here each turn first serves the sockets,
+handing media on at once, in compiled code (`watch`) that returns only when Python is wanted, and then spends at most
+`WORK_BUDGET_S` on everything else (see docs/adr/001 and 007).
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import logging
-import os
 import queue
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -21,28 +19,23 @@ from typing import Protocol, TypeVar
 
 from relay.net.histogram import HistogramCounter
 from relay.net.port import UdpPort
-from relay.net.receive import BATCH
+from relay.net.watch import Batch, Watch
 
 T = TypeVar("T")
 
 log = logging.getLogger("loa.media")
 
 TICK_S = 0.004
-"""Timers and patient ports are looked at this often while something is pending."""
+"""Timers are looked at this often while something is pending."""
 
-IDLE_TICK_S = 0.05
-"""And this often otherwise. Each look finds the processor's caches cold, so that many datagrams at one look cost little
-more than one."""
+IDLE_TICK_S = 0.5
+"""And this often otherwise; between, nothing but compiled code runs unless something unusual comes."""
 
 WORK_BUDGET_S = 0.001
 """Time a turn spends on handshakes, checks, reports and commands before it looks at the sockets again."""
 
 PIECES_A_COMMAND = 16
 """Pieces of deferred work that go before a command."""
-
-BATCHES_A_TURN = 8
-"""Batches read from one socket before the others have their turn."""
-
 
 _PR_SET_TIMERSLACK = 29
 
@@ -55,36 +48,45 @@ def _wake_on_time() -> None:
 class Handler(Protocol):
     """What the reactor drives. All calls come from the media thread; none may raise or block."""
 
-    def on_batch(self, port: UdpPort, count: int, now: float) -> None:
-        """`count` datagrams stand in `port.receiver`; they are gone after the call."""
+    def settle(self) -> None:
+        """Book what compiled code sent since the last turn. Called before anything else in a turn."""
+        ...
+
+    def on_batch(self, batch: Batch) -> None:
+        """Datagrams that compiled code left; they are gone after the call."""
         ...
 
     def work(self, now: float) -> bool:
         """Do one small piece of deferred work; False when there is none left."""
         ...
 
-    def on_tick(self, now: float) -> bool:
-        """Time has passed; True when something is pending that wants the next look after `TICK_S`."""
+    def on_tick(self, now: float) -> None:
+        """Time has passed."""
+        ...
+
+    def pending(self) -> bool:
+        """Whether something waits that wants the next tick after `TICK_S`."""
+        ...
+
+    def deadline(self) -> float | None:
+        """When the next tick is wanted at the latest (the reactor's clock), None when that does not matter."""
         ...
 
 
 class Reactor:
     """Runs a `Handler` in a thread of its own. `call` is the only door into that thread."""
 
-    def __init__(self, handler: Handler, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, handler: Handler, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
         self.lag = HistogramCounter()
         """How late ticks were, in seconds."""
-        self.datagrams = 0
         self.faults = 0
         """Exceptions that should not have been; each is logged, none ends the thread."""
         self._handler = handler
+        self._watch = watch
         self._clock = clock
-        self._ports: dict[int, UdpPort] = {}
-        self._patient: list[UdpPort] = []
         self._mailbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK)
-        self._poller = select.epoll()
-        self._poller.register(self._wake, select.EPOLLIN)
+        self._orders = 0
+        """Commands that came before the sockets were last looked at: each is decided on what came before it."""
         self._stopping = False
         self._due = 0.0
         self._closed_send_errors = 0
@@ -96,14 +98,19 @@ class Reactor:
         return self._thread.is_alive() and not self._stopping
 
     @property
+    def datagrams(self) -> int:
+        """Datagrams received."""
+        return self._watch.datagrams
+
+    @property
     def send_errors(self) -> int:
         """Datagrams of checks, handshakes and reports that the kernel refused."""
-        return self._closed_send_errors + sum(port.send_errors for port in list(self._ports.values()))
+        return self._closed_send_errors + sum(port.send_errors for port in self._watch.ports)
 
     @property
     def overflows(self) -> int:
         """Datagrams the kernel dropped because a socket's buffer was full."""
-        return sum(port.receiver.overflows for port in list(self._ports.values()))
+        return self._watch.overflows
 
     def start(self) -> None:
         """Start the thread."""
@@ -113,14 +120,13 @@ class Reactor:
     def stop(self) -> None:
         """End the thread after the turn it is in, and close every port. Callable from any other thread."""
         self._stopping = True
-        os.eventfd_write(self._wake, 1)
+        self._watch.wake()
         if self._thread.is_alive():
             self._thread.join()
-        for port in self._ports.values():
+        for port in self._watch.ports:
+            self._watch.remove(port)
             port.close()
-        self._ports.clear()
-        self._poller.close()
-        os.close(self._wake)
+        self._watch.close()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` in the media thread; the future carries its result or its exception."""
@@ -135,28 +141,19 @@ class Reactor:
                 future.set_exception(error)
 
         self._mailbox.put(run)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_write(self._wake, 1)
+        self._watch.wake()
         return future
 
     def add_port(self, port: UdpPort) -> None:
-        """Read `port` from now on: at once when something comes, one that carries control at the next tick.
+        """Read `port` from now on: at once when something comes, one that carries control at the next look.
 
         Only before `start`, or from the media thread.
         """
-        self._ports[port.fd] = port
-        if port.carries == "control":
-            self._patient.append(port)
-        else:
-            self._poller.register(port.fd, select.EPOLLIN)
+        self._watch.add(port)
 
     def remove_port(self, port: UdpPort) -> None:
         """Stop reading `port` and close it. Only from the media thread."""
-        if self._ports.pop(port.fd, None) is not None:
-            if port.carries == "control":
-                self._patient.remove(port)
-            else:
-                self._poller.unregister(port.fd)
+        if self._watch.remove(port):
             self._closed_send_errors += port.send_errors
             port.close()
 
@@ -171,45 +168,33 @@ class Reactor:
                 log.exception("a turn of the media loop failed")
 
     def _turn(self, busy: bool) -> bool:
-        wait = 0.0 if busy else max(0.0, self._due - self._clock())
-        asked = False
-        for fd, _ in self._poller.poll(wait):
-            if fd == self._wake:
-                asked = True
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self._wake)
-            elif fd in self._ports:
-                self._drain(self._ports[fd])
+        batch = self._watch.wait(0.0 if busy or self._orders else self._due)
+        self._handler.settle()
+        if batch is not None:
+            self._handler.on_batch(batch)
         now = self._clock()
-        if busy or asked or now >= self._due:
-            for port in self._patient:
-                self._drain(port)
         if now >= self._due:
             self.lag.observe(now - self._due)
             self._due = now + IDLE_TICK_S
-            if self._handler.on_tick(now):
-                self._due = now + TICK_S
-        return self._work(now + WORK_BUDGET_S)
-
-    def _drain(self, port: UdpPort) -> None:
-        for _ in range(BATCHES_A_TURN):
-            now = self._clock()
-            count = port.receiver.receive(port.fd)
-            if count:
-                self._handler.on_batch(port, count, now)
-            self.datagrams += count
-            if count < BATCH or port.fd not in self._ports:
-                return
+            self._handler.on_tick(now)
+        busy = self._work(now + WORK_BUDGET_S)
+        if self._handler.pending():
+            self._due = min(self._due, now + TICK_S)
+        deadline = self._handler.deadline()
+        if deadline is not None:
+            self._due = min(self._due, deadline)
+        self._orders = self._mailbox.qsize()
+        return busy
 
     def _work(self, until: float) -> bool:
         """Deferred work and commands until the budget is spent; True when some is left."""
         while True:
             worked = self._work_some(until)
-            try:
+            if self._orders:
+                self._orders -= 1
                 self._mailbox.get_nowait()()
-            except queue.Empty:
-                if not worked:
-                    return False
+            elif not worked:
+                return False
             if self._clock() >= until:
                 return True
 

@@ -64,13 +64,15 @@ def find(table, addresses, name, length):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _get16(data, at):
+def get16(data, at):
+    """Read 16 bits, most significant first."""
     return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _get32(data, at):
-    return (_get16(data, at) << 16) | _get16(data, at + 2)
+def get32(data, at):
+    """Read 32 bits, most significant first."""
+    return (get16(data, at) << 16) | get16(data, at + 2)
 
 
 @njit(nogil=True, cache=True)
@@ -101,13 +103,13 @@ def _verify(data, size, text, lengths, digest, scratch, crc_table, native):
     """Where MESSAGE-INTEGRITY of the check `data[:size]` stands, if all of it is right; else 0."""
     if size > _MAX_CHECK or size < 44 or data[0] != 0 or data[1] != 1:
         return 0
-    if _get32(data, 4) != _COOKIE or _get16(data, 2) != size - 20:
+    if get32(data, 4) != _COOKIE or get16(data, 2) != size - 20:
         return 0
     named = False
     at = 20
     while at + 4 <= size:
-        kind = _get16(data, at)
-        length = _get16(data, at + 2)
+        kind = get16(data, at)
+        length = get16(data, at + 2)
         if kind == _INTEGRITY:
             break
         if kind == _NAME:
@@ -115,13 +117,13 @@ def _verify(data, size, text, lengths, digest, scratch, crc_table, native):
             for i in range(length if named else 0):
                 named = named and data[at + 4 + i] == text[USERNAME + i]
         at += 4 + ((length + 3) & ~3)
-    if not named or at + 24 > size or _get16(data, at + 2) != 20:
+    if not named or at + 24 > size or get16(data, at + 2) != 20:
         return 0
     end = at + 24
     if end != size:
-        if end + 8 != size or _get16(data, end) != _FINGERPRINT or _get16(data, end + 2) != 4:
+        if end + 8 != size or get16(data, end) != _FINGERPRINT or get16(data, end + 2) != 4:
             return 0
-        if _get32(data, end + 4) != crc32(data, end, crc_table) ^ _FINGERPRINT_XOR:
+        if get32(data, end + 4) != crc32(data, end, crc_table) ^ _FINGERPRINT_XOR:
             return 0
     for i in range(at):
         scratch[i] = data[i]
@@ -184,20 +186,20 @@ def read_reports(data, size, ssrc, report):
         if data[at] >> 6 != 2:
             return OPENED
         kind = data[at + 1]
-        length = 4 * (_get16(data, at + 2) + 1)
+        length = 4 * (get16(data, at + 2) + 1)
         if at + length > size or not 200 <= kind <= 202:
             return OPENED
         block = at + (28 if kind == 200 else 8)
         for _ in range(data[at] & 0x1F if kind != 202 else 0):
             if block + 24 > at + length:
                 return OPENED
-            if _get32(data, block) == ssrc:
+            if get32(data, block) == ssrc:
                 report[0] = data[block + 4]
-                lost = (_get32(data, block + 4)) & 0xFFFFFF
+                lost = (get32(data, block + 4)) & 0xFFFFFF
                 report[1] = lost - 0x1000000 if lost & 0x800000 else lost
-                report[2] = _get32(data, block + 12)
-                report[3] = _get32(data, block + 16)
-                report[4] = _get32(data, block + 20)
+                report[2] = get32(data, block + 12)
+                report[3] = get32(data, block + 16)
+                report[4] = get32(data, block + 20)
             block += 24
         at += length
     return DONE if at == size and size > 0 else OPENED
@@ -239,7 +241,7 @@ def serve(count, fd, data, sizes, names, name_lengths, fates, now, stores, work,
             messages[answers, 3] = 1
             answers += 1
             checks += 1
-        elif sessions[slot] != 0 and 200 <= data[i, 1] <= 201 and _get32(data[i], 4) == ssrcs[slot, 1]:
+        elif sessions[slot] != 0 and 200 <= data[i, 1] <= 201 and get32(data[i], 4) == ssrcs[slot, 1]:
             length[0] = sizes[i]
             if call_seal(native[2], sessions[slot], data[i].ctypes.data, length.ctypes.data) != 0:
                 failed += 1

@@ -1,6 +1,7 @@
 """The hub: gives each datagram to its session, media first, and looks after the sessions' lives.
 
-Everything here runs in the media thread. Media of publishers is handled as it arrives; all else
+Everything here runs in the media thread, and only for what compiled code left (see `relay.net.watch`): the ordinary
+packets of a publisher have gone out when they are booked here. Other media is handled as it arrives; all else
 (connectivity checks, handshakes, RTCP) waits in a bounded queue for the reactor's work budget, so that a
 thousand joins cannot make the sound late.
 """
@@ -13,16 +14,21 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from loacodecs import rtcp, stun
+from loacodecs import rtcp
 from loacodecs.address import Address
 from loacodecs.errors import MalformedError
 from loacodecs.peer import Closed, Connected, RemoteChanged, Rtcp, Rtp, Transmit
+from loacodecs.rtp import ntp_from_unix
 from relay.channels.channel import Channel
-from relay.net import sockaddr
-from relay.net.fanout import FanoutEngine, FanoutTable
+from relay.net.fanout import FanoutEngine, FanoutTable, Packet, Sent
+from relay.net.forward import SOURCES, SourceTable
 from relay.net.histogram import HistogramCounter
 from relay.net.port import UdpPort
 from relay.net.upkeep_kernel import DONE, LEFT
+from relay.net.watch import Batch
+from relay.sessions.accounts import Accounts
+from relay.sessions.deliveries import Deliveries
+from relay.sessions.directory import Directory
 from relay.sessions.keeper import Keeper
 from relay.sessions.listener import Listener
 from relay.sessions.publisher import Publisher
@@ -34,8 +40,10 @@ log = logging.getLogger("loa.sessions")
 DEFERRED = 16_384
 """Datagrams that may wait for the work budget; the oldest is dropped."""
 
-SOURCES = 8
-"""Addresses one session may own at a time; a phone that roams forever does not grow the table."""
+HANDSHAKE_SCAN_S = 0.01
+HANDSHAKE_SCAN_EACH_S = 100e-6
+"""Timers of handshakes are looked at this often, and more rarely the more there are: 3,000 who join at once must not be
+kept from joining by being looked at. A peer that repeats itself is answered at once and waits for none of them."""
 
 TIMER_SCAN_S = 1.0
 """Consent is a matter of tens of seconds; to look at it more often would be waste."""
@@ -53,8 +61,9 @@ class Hub:
 
     def __init__(
         self, table: FanoutTable, engine: FanoutEngine, reporter: Reporter, *,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time, sources: int = SOURCES,
     ) -> None:  # fmt: skip
+        """Up to `sources` publishers have their ordinary packets forwarded by compiled code, the others by Python."""
         self.table = table
         self.channels: dict[str, Channel] = {}
         self.sessions: dict[str, Session] = {}
@@ -70,27 +79,36 @@ class Hub:
         self.send_drops = 0
         self._engine = engine
         self._keeper = Keeper(table.capacity)
-        self._upkeep = self._keeper.upkeep
+        self.upkeep = self._keeper.upkeep
+        self.sources = SourceTable(sources)
+        """Of publishers, for the compiled way."""
+        self.deliveries = Deliveries(table, engine, self.batch_seconds, self._keeper.read_report)
+        """Of renditions that are not plain."""
+        self._accounts = Accounts(self.sources, self._on_sent)
+        self._directory = Directory(table.capacity, self.refused)
         self._reporter = reporter
         self._wall = wall
-        self._by_source: dict[bytes, Session] = {}
-        self._by_ufrag: dict[str, Session] = {}
-        self._by_port: dict[int, Session] = {}
         self._joining: dict[str, Session] = {}
         self._deferred: deque[_Waiting] = deque(maxlen=DEFERRED)
         self._unkept: dict[str, Session] = {}
         """Connected listeners that the kernel does not keep up."""
         self._next_scan = 0.0
-        self._addresses: dict[bytes, Address] = {}
-
-    def warm_up(self) -> None:
-        """Load what is compiled, before anything is on air."""
-        self._upkeep.warm_up()
+        self._next_handshake_scan = 0.0
 
     @property
     def reports_refused(self) -> int:
         """Receiver reports that the kernel could not open: forged, replayed or broken."""
-        return self._upkeep.failed
+        return self.upkeep.failed
+
+    @property
+    def compiled(self) -> int:
+        """Packets of publishers that compiled code forwarded."""
+        return self._accounts.booked
+
+    @property
+    def misnumbered(self) -> int:
+        """Those of them that went out under other numbers than the books give them; there should be none."""
+        return self._accounts.mismatches
 
     def read_reports(self) -> None:
         """Bring the qualities of all listeners up to date; also from another thread."""
@@ -103,10 +121,7 @@ class Hub:
         """Take `session` in; it is found by its user fragment, or by its own port if it has one."""
         self.sessions[session.id] = session
         self._joining[session.id] = session
-        if session.kind == "pull" and session.port is not None:
-            self._by_port[session.port.fd] = session
-        else:
-            self._by_ufrag[session.credentials.ufrag] = session
+        self._directory.add(session)
         if isinstance(role, Publisher):
             self.publishers[session.id] = role
         else:
@@ -117,10 +132,8 @@ class Hub:
         self._keeper.dismiss(session)
         if session.connected_at is not None and session.id in self.listeners:
             self._unkept[session.id] = session
-        session.ufrags.append(session.credentials.ufrag)
-        self._by_ufrag[session.credentials.ufrag] = session
-        while len(session.ufrags) > 2:
-            self._by_ufrag.pop(session.ufrags.pop(0), None)
+        self._accounts.pause(session)
+        self._directory.rename(session)
 
     def close(self, session: Session, reason: str, now: float, detail: str = "") -> None:
         """End `session`: say goodbye, free its row, forget its addresses. Safe to call twice."""
@@ -128,11 +141,13 @@ class Hub:
             return
         session.closed = True
         self._keeper.dismiss(session)
+        self._accounts.dismiss(session)
         listener = self.listeners.pop(session.id, None)
         if listener is not None:
             if listener.row is not None:
                 self._reporter.goodbye(listener, self._wall())
             listener.stop(self.table)
+            self.deliveries.left(listener)
         publisher = self.publishers.pop(session.id, None)
         if publisher is not None:
             publisher.release()
@@ -141,13 +156,7 @@ class Hub:
         self.sessions.pop(session.id, None)
         self._joining.pop(session.id, None)
         self._unkept.pop(session.id, None)
-        for ufrag in session.ufrags:
-            self._by_ufrag.pop(ufrag, None)
-        if session.kind == "pull" and session.port is not None:
-            self._by_port.pop(session.port.fd, None)
-        for source in session.sources:
-            if self._by_source.get(source) is session:
-                del self._by_source[source]
+        self._directory.remove(session)
         self.refused.update(session.peer.refused)
         self.leaves[reason] += 1
         why = f"{reason} ({detail})" if detail else reason
@@ -159,7 +168,8 @@ class Hub:
         """End every session of `channel` and forget it."""
         for session in [s for s in self.sessions.values() if s.channel is channel]:
             self.close(session, "channel_removed", now)
-        self.channels.pop(channel.name, None)
+        if self.channels.get(channel.name) is channel:
+            del self.channels[channel.name]
 
     def close_all(self, reason: str, now: float) -> None:
         """End every session, with BYE."""
@@ -168,34 +178,33 @@ class Hub:
 
     # -- reactor.Handler
 
-    def on_batch(self, port: UdpPort, count: int, now: float) -> None:
-        """Let the kernel deal with what keeps sessions alive, and look at the rest one by one."""
-        receiver = port.receiver
-        if port.carries == "media" or not self._upkeep.available:
-            for index in range(count):
-                data, source, arrival = receiver.datagram(index)
-                self.on_datagram(port, data, source, now, arrival)
-            return
-        fates = self._upkeep.serve(
-            count, port.fd, receiver.data, receiver.sizes, receiver.names, receiver.name_lengths, now
-        )
-        for index, fate in enumerate(fates[:count].tolist()):
+    def settle(self) -> None:
+        """Book what compiled code sent."""
+        self._accounts.settle()
+
+    def on_batch(self, batch: Batch) -> None:
+        """Look one by one at the datagrams that compiled code left."""
+        for index, fate in enumerate(batch.fates):
             if fate == DONE:
                 continue
-            data, source, arrival = receiver.datagram(index)
+            data, source, arrival = batch.receiver.datagram(index)
             if fate == LEFT:
-                self.on_datagram(port, data, source, now, arrival)
-            elif (session := self._by_source.get(source)) is not None:
-                self._on_rtcp(session, data, now)
+                self.on_datagram(batch.port, data, source, batch.now, arrival)
+            elif (session := self._directory.by_address(-1, source)) is not None:
+                self._on_rtcp(session, data, batch.now, arrival)
 
     def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
         """Media of a known publisher goes out at once; everything else waits its turn."""
         if len(data) > 1 and 128 <= data[0] <= 191 and not 192 <= data[1] <= 223:
-            session = self._by_port.get(port.fd) or self._by_source.get(source)
+            session = self._directory.by_address(port.fd, source)
             if session is None:
                 self.refused["unchecked_address"] += 1
                 return
+            self._accounts.pause(session)
             self._feed(session, data, source, now, arrival)
+            publisher = self.publishers.get(session.id)
+            if publisher is not None:
+                self._accounts.arm(publisher, source, port.fd)
             return
         if len(self._deferred) == DEFERRED:
             self.refused["queue_full"] += 1
@@ -206,53 +215,40 @@ class Hub:
         if not self._deferred:
             return False
         waiting = self._deferred.popleft()
-        session = self._find(waiting)
+        session = self._directory.find(waiting.port.fd, waiting.data, waiting.source)
         if session is not None and not session.closed:
             if session.port is None or session.kind != "pull":
                 session.port = waiting.port
             self._feed(session, waiting.data, waiting.source, now, waiting.arrival)
         return True
 
-    def on_tick(self, now: float) -> bool:
+    def on_tick(self, now: float) -> None:
         """Timers: handshakes, reports, retransmission requests, consent."""
-        pending = bool(self._joining)
-        for session in list(self._joining.values()):
-            self._on_session_timer(session, now)
+        if now >= self._next_handshake_scan:
+            self._next_handshake_scan = now + HANDSHAKE_SCAN_S + HANDSHAKE_SCAN_EACH_S * len(self._joining)
+            for session in list(self._joining.values()):
+                self._on_session_timer(session, now)
         for publisher in list(self.publishers.values()):
             if publisher.session.connected_at is not None:
+                self._accounts.collect(publisher.session)
                 publisher.on_timer(now)
                 self._on_session_timer(publisher.session, now)
-                pending = pending or publisher.ingest.waiting
+        self.deliveries.on_tick(now)
         self._reporter.on_tick(self.channels.values(), now, self._wall())
         self._scan_timers(now)
-        return pending
+
+    def pending(self) -> bool:
+        """Whether somebody joins, or a packet is missing that its source is to be asked for."""
+        return bool(self._joining) or any(publisher.ingest.waiting for publisher in self.publishers.values())
+
+    def deadline(self) -> float | None:
+        """When the next tick is wanted at the latest, None when that does not matter."""
+        return self.deliveries.deadline()
 
     # -- inside
 
-    def _find(self, waiting: _Waiting) -> Session | None:
-        """Whose datagram it is: by port, by source address, or for checks by user fragment."""
-        session = self._by_port.get(waiting.port.fd)
-        if session is not None:
-            return session
-        data = waiting.data
-        if data and data[0] < 4:
-            username = stun.username_of(data)
-            if username is None:
-                self.refused["stun_malformed"] += 1
-                return None
-            session = self._by_ufrag.get(username.partition(":")[0])
-            if session is None:
-                self.refused["stun_unknown_user"] += 1
-            return session
-        session = self._by_source.get(waiting.source)
-        if session is None:
-            known = bool(data) and (20 <= data[0] <= 63 or 128 <= data[0] <= 191)
-            self.refused["unchecked_address" if known else "malformed"] += 1
-        return session
-
     def _feed(self, session: Session, data: bytes, source: bytes, now: float, arrival: float) -> None:
-        address = self._addresses.get(source) or self._remember(source)
-        session.peer.receive(now, data, address)
+        session.peer.receive(now, data, self._directory.text(source))
         self._drain(session, now, arrival, source if data[:1] < b"\x04" else b"")
 
     def _drain(self, session: Session, now: float, arrival: float, checked: bytes = b"") -> None:
@@ -263,12 +259,12 @@ class Hub:
             if isinstance(output, Rtp):
                 self._on_media(session, output.data, now, arrival)
             elif isinstance(output, Transmit):
-                if checked and output.addr == self._addresses.get(checked):
+                if checked and output.addr == self._directory.text(checked):
                     self._own(session, checked)
                 if session.port is not None:
                     session.port.send(output.data, output.addr)
             elif isinstance(output, Rtcp):
-                self._on_rtcp(session, output.data, now)
+                self._on_rtcp(session, output.data, now, arrival)
             elif isinstance(output, Connected):
                 self._on_connected(session, output, now)
             elif isinstance(output, RemoteChanged):
@@ -286,15 +282,26 @@ class Hub:
         packet = publisher.on_rtp(data, now, arrival or self._wall())
         if publisher.ingest.waiting:
             publisher.on_timer(now)
-        if packet is None:
-            return
-        group = session.channel.group
-        if group.count:
+        if packet is not None:
+            self.send(session.channel, packet, now)
+
+    def send(self, channel: Channel, packet: Packet, now: float) -> None:
+        """Send a packet of a channel to all who hear it. What came through no session (a mix) is sent so, too."""
+        outcome, seconds = Sent(0, 0, 0), 0.0
+        if channel.group.count:
             began = time.perf_counter()
-            outcome = self._engine.send(group, packet)
-            self.batch_seconds.observe(time.perf_counter() - began)
-            session.channel.packets_out += outcome.sent
+            outcome = self._engine.send(channel.group, packet)
+            seconds = time.perf_counter() - began
+        self._on_sent(channel, packet, outcome, seconds, now)
+
+    def _on_sent(self, channel: Channel, packet: Packet, outcome: Sent, seconds: float, now: float) -> None:
+        """Count what became of a packet, and give it to who else wants the channel's packets."""
+        if outcome.sent or outcome.dropped or outcome.failed:
+            self.batch_seconds.observe(seconds)
+            channel.sent["plain"] += outcome.sent
             self.send_drops += outcome.dropped + outcome.failed
+        for tap in channel.taps:
+            tap(packet, now)
 
     def _preempt(self, publisher: Publisher, now: float) -> None:
         """The first sound of a publisher that asked to replace whoever is on air: only now does the other stop."""
@@ -304,7 +311,7 @@ class Hub:
         if isinstance(other, Publisher) and other is not publisher:
             self.close(other.session, "replaced", now)
 
-    def _on_rtcp(self, session: Session, data: bytes, now: float) -> None:
+    def _on_rtcp(self, session: Session, data: bytes, now: float, arrival: float) -> None:
         try:
             packets = rtcp.parse(data)
         except MalformedError:
@@ -313,7 +320,8 @@ class Hub:
         self._keeper.heard_rtcp(session, packets)
         listener = self.listeners.get(session.id)
         if listener is not None:
-            listener.on_rtcp(packets, self._engine, now)
+            listener.on_rtcp(packets, self._engine, now, ntp_from_unix(self._wall()))
+            self._reporter.answer(listener, packets, self.refused, now, self._wall(), arrival)
         publisher = self.publishers.get(session.id)
         if publisher is not None:
             publisher.on_rtcp(packets, now)
@@ -331,8 +339,10 @@ class Hub:
                 self.close(session, "table_full", now)
                 return
             address = session.port.pack(connected.remote)
-            listener.start(self.table, connected.keys, session.port.fd, address)
+            listener.start(self.table, connected.keys, session.port.fd, address, now)
+            self.deliveries.joined(listener)
             self._reporter.welcome(listener, self._wall())
+            listener.recall(self._engine, now)
             if not self._keeper.admit(listener, now):
                 self._unkept[session.id] = session
         log.info(
@@ -351,21 +361,9 @@ class Hub:
 
     def _own(self, session: Session, source: bytes) -> None:
         """Datagrams from `source` are `session`'s from now on; a check has proved it."""
-        session.sources.pop(source, None)
-        session.sources[source] = None
-        self._by_source[source] = session
-        if len(session.sources) > SOURCES:
-            oldest = next(iter(session.sources))
-            del session.sources[oldest]
-            if self._by_source.get(oldest) is session:
-                del self._by_source[oldest]
-
-    def _remember(self, source: bytes) -> Address:
-        """The text form of a packed address; the cache is emptied when it grows beyond what is alive."""
-        if len(self._addresses) > 4 * self.table.capacity:
-            self._addresses.clear()
-        address = self._addresses[source] = sockaddr.unpack(source)
-        return address
+        before = self._directory.own(session, source)
+        for affected in {before or session, session}:
+            self._accounts.pause(affected)
 
     def _scan_timers(self, now: float) -> None:
         """Look at the timers of connected listeners: of those the kernel keeps up, only at those gone quiet."""

@@ -10,6 +10,9 @@ from relay.sessions.session import Port, Session
 QUIET_S = 12.0
 """Peers check every four to six seconds (RFC 7675 §5.1); one that was not heard for two such times is looked at."""
 
+QUIET_CHECKS = 2.0
+"""One that has said it checks more rarely is looked at after so many of its own times."""
+
 
 class Keeper:
     """Keeps the upkeep table in step with the listeners' sessions; `capacity` is how many it can hold.
@@ -35,6 +38,7 @@ class Keeper:
             session.credentials.pwd,
             ssrc=listener.ssrc,
             opener=peer.opener.handle,
+            patience=max(QUIET_S, QUIET_CHECKS * session.idle_s),
             now=now,
         )
         if slot is None:
@@ -68,7 +72,7 @@ class Keeper:
     def quiet(self, now: float) -> list[Session]:
         """Sessions of whose peers the kernel heard nothing for some time; the peers are told when they last did."""
         found = []
-        for slot in self.table.quiet(now - QUIET_S):
+        for slot in self.table.quiet(now):
             session = self._sessions[slot]
             session.peer.note_authentic(self.table.heard(slot))
             found.append(session)

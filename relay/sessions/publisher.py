@@ -31,20 +31,13 @@ class Publisher:
         self.ingest = ingest
         self.preempts = preempts
         self.refused: dict[str, int] = {}
-        self._payload_type = payload_type
+        self.payload_type = payload_type
         self._carries_clock = carries_clock
 
     def on_rtp(self, data: bytes, now: float, arrival: float) -> Packet | None:
         """The channel's packet for a decrypted RTP packet, or None."""
-        try:
-            packet = rtp.parse(data)
-        except MalformedError:
-            self._refuse("malformed")
-            return None
-        if packet.payload_type != self._payload_type:
-            self._refuse("payload_type")
-            return None
-        return self.session.channel.on_packet(self, self.ingest, packet, now, arrival)
+        packet = self._read(data)
+        return None if packet is None else self._take_in(packet, now, arrival)
 
     def on_rtcp(self, packets: list[rtcp.Packet], now: float) -> None:
         """Take sender reports."""
@@ -68,6 +61,20 @@ class Publisher:
     def release(self) -> None:
         """Leave the channel to the next source."""
         self.session.channel.release(self, self.ingest)
+
+    def _take_in(self, packet: rtp.RtpPacket, now: float, arrival: float) -> Packet | None:
+        return self.session.channel.on_packet(self, self.ingest, packet, now, arrival)
+
+    def _read(self, data: bytes) -> rtp.RtpPacket | None:
+        try:
+            packet = rtp.parse(data)
+        except MalformedError:
+            self._refuse("malformed")
+            return None
+        if packet.payload_type != self.payload_type:
+            self._refuse("payload_type")
+            return None
+        return packet
 
     def _refuse(self, reason: str) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + 1

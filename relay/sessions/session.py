@@ -50,6 +50,8 @@ class Session:
         """User fragments that find the session: the current one, and the one before an ICE restart."""
         self.subject = subject
         self.mid = offer.mid if offer is not None else "0"
+        self.idle_s = offer.delivery.idle_s if offer is not None and kind == "listen" else 0
+        """Seconds between two checks of consent while no media flows, 0 for the usual ones."""
         self.remote_ufrag = offer.ice_ufrag if offer is not None else ""
         self.created = now
         self.connected_at: float | None = None

@@ -1,1 +1,1 @@
-"""What feeds a channel from outside: another relay; later files, URLs and line inputs."""
+"""What feeds a channel from outside: another relay (upstream), files, streams and line inputs (feed)."""

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import httpx
 
 from loacodecs import rtp, sdp
+from loacodecs.backoff import Backoff
 from loacodecs.credentials import IceCredentials, generate_credentials
 from loacodecs.errors import ConfigurationError, LoaError, TransportError
 from loacodecs.peer import Peer
@@ -26,6 +26,7 @@ from relay.channels.channel import Channel
 from relay.channels.ingest import Ingest
 from relay.core import Core
 from relay.net.port import open_port
+from relay.ports import UpstreamStats
 from relay.sessions.publisher import Publisher
 from relay.sessions.session import Session
 
@@ -43,25 +44,6 @@ anew rather than left silent for the 30 s that RFC 7675 would allow."""
 PORT_BUFFER = 1 << 20
 
 
-class Backoff:
-    """Waits that double up to a bound, each a random part of its bound ("full jitter"): relays that lost the same
-    upstream do not come back in step. `uniform` is `random.uniform`."""
-
-    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
-        self._uniform = uniform
-        self._bound = BACKOFF_FIRST_S
-
-    def reset(self) -> None:
-        """Start again with the shortest wait."""
-        self._bound = BACKOFF_FIRST_S
-
-    def next(self) -> float:
-        """Seconds to wait now."""
-        wait = self._uniform(self._bound / 2, self._bound)
-        self._bound = min(2 * self._bound, BACKOFF_MAX_S)
-        return wait
-
-
 class Upstream:
     """Keeps `channel` fed from `source` ("whep+https://host/channel/whep"); `read_token` gives the bearer token."""
 
@@ -75,7 +57,17 @@ class Upstream:
         self._read_token = read_token
         self._verify = verify
         self._clock = clock
-        self._backoff = Backoff()
+        self._backoff = Backoff(os.urandom, first_s=BACKOFF_FIRST_S, limit_s=BACKOFF_MAX_S)
+        self._session: Session | None = None
+        self._reconnects = 0
+        self._began = clock()
+        core.upstreams[channel.name] = self.stats
+
+    def stats(self, now: float) -> UpstreamStats:
+        """How the pull is."""
+        session = self._session
+        connected = session is not None and session.connected_at is not None and not session.closed
+        return UpstreamStats(connected, self._reconnects, now - max(self.channel.last_packet, self._began))
 
     async def run(self) -> None:
         """Pull until cancelled."""
@@ -88,11 +80,12 @@ class Upstream:
                     reason = str(error) or type(error).__name__
                 if self._clock() - began >= STEADY_S:
                     self._backoff.reset()
-                wait = self._backoff.next()
+                wait = self._backoff.next_pause()
                 log.warning(
                     "channel %s: upstream lost (%s); again in %.1f s", self.channel.name, reason, wait
                 )
                 await asyncio.sleep(wait)
+                self._reconnects += 1
 
     async def _pull(self, client: httpx.AsyncClient) -> str:
         """One session from offer to end; returns why it ended."""
@@ -114,6 +107,7 @@ class Upstream:
         session = await self._core.in_media(
             lambda: self._open(sdp.parse_answer(response.text), credentials, _from_thread(ended))
         )
+        self._session = session
         try:
             return await ended
         finally:

@@ -1,0 +1,1 @@
+"""Edge receivers: their enrolment, their control links, what they are told and what they tell."""

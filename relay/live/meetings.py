@@ -1,0 +1,136 @@
+"""Meetings on the air: what `relay.live.meeting` decides, done to the microphones of mixed channels."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from relay.errors import ChannelBusy, InputNotFound
+from relay.live.meeting import Announce, Dismiss, Hold, Meeting, Report
+from relay.live.mixed import MixedChannel
+from relay.meeting_ports import Entered, Entry, MeetingStats, MeetingView, Order
+from relay.tokens import MeetingRole
+
+LOOK_S: Final = 0.2
+"""Microphones and clocks are looked at so often."""
+
+
+class Room:
+    """The meetings of one channel; a `MeetingRoom`. `clock` is monotonic."""
+
+    def __init__(self, mixed: MixedChannel, clock: Callable[[], float]) -> None:
+        self.meeting = Meeting(mixed.settings.meeting)
+        self._mixed = mixed
+        self._clock = clock
+        self._waiting = asyncio.Event()
+
+    def enter(self, entry: Entry) -> Entered:
+        """A page comes, or comes back."""
+        entered = self.meeting.enter(self._clock(), entry)
+        self._carry_out()
+        return entered
+
+    def role(self, person: str) -> MeetingRole:
+        """What a participant is. Raises MeetingRefused."""
+        return self.meeting.role(person)
+
+    def leave(self, person: str) -> None:
+        """A page has gone."""
+        self.meeting.leave(self._clock(), person)
+        self._carry_out()
+
+    def seat(self, entry: Entry) -> str:
+        """Whose microphone is about to be connected. Raises MeetingRefused, ChannelBusy, Unavailable."""
+        inputs = self._mixed.inputs.values()
+        if (
+            entry.role != "chair"
+            and len(inputs) == self._mixed.settings.inputs_max - 1
+            and not self.meeting.chaired
+        ):
+            raise ChannelBusy("the last place in the meeting is kept for its chair")
+        return self.meeting.seat(self._clock(), entry)
+
+    def connect(self, person: str, session: str) -> None:
+        """The microphone of a participant is the session of that id."""
+        self.meeting.connect(self._clock(), person, session)
+        self._carry_out()
+
+    def may_hear(self, session: str) -> bool:
+        """Whether who speaks by that session may hear the others."""
+        return self.meeting.may_hear(session)
+
+    def view(self, person: str) -> MeetingView:
+        """How everything stands now, as that participant may see it."""
+        return self.meeting.view(self._clock(), person)
+
+    def obey(self, by: str, order: Order) -> None:
+        """Do what a participant wants. Raises MeetingRefused."""
+        self.meeting.obey(self._clock(), by, order)
+        self._carry_out()
+
+    async def changed(self, seen: int) -> int:
+        """Wait until something has changed since the change number `seen`; gives the newest number."""
+        while self.meeting.changes == seen:
+            await self._waiting.wait()
+        return self.meeting.changes
+
+    def look(self) -> None:
+        """See which microphones are there and what is due."""
+        now = self._clock()
+        before = self.meeting.changes
+        reports = {}
+        for each in self._mixed.inputs.values():
+            if each.session:
+                state = each.state()
+                reports[each.session] = Report(state.rms_dbfs, state.missing, state.sounding)
+        self.meeting.report(now, reports)
+        self.meeting.on_timer(now)
+        if self.meeting.changes != before:
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        while (action := self.meeting.poll()) is not None:
+            if isinstance(action, Announce):
+                self._mixed.announce()
+                continue
+            source = self._mixed.input_of(action.session)
+            if source is None:
+                continue  # it has gone by itself
+            match action:
+                case Hold(_, held):
+                    source.hold(held)
+                case Dismiss():
+                    with contextlib.suppress(InputNotFound):  # gone just now
+                        self._mixed.remove_input(source.name)
+        waiting, self._waiting = self._waiting, asyncio.Event()
+        waiting.set()
+
+
+class Meetings:
+    """All channels with meetings; a `MeetingDesk`. Made by `relay.app`; lives in the thread of the event loop."""
+
+    def __init__(
+        self, mixed: Mapping[str, MixedChannel], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rooms = {
+            name: Room(channel, clock) for name, channel in mixed.items() if channel.settings.meeting.enabled
+        }
+
+    def room(self, channel: str) -> Room | None:
+        """Of one channel; None for one without meetings."""
+        return self._rooms.get(channel)
+
+    def stats(self) -> dict[str, MeetingStats]:
+        """All of them, by channel."""
+        return {name: room.meeting.stats() for name, room in self._rooms.items()}
+
+    async def run(self) -> None:
+        """Look at the meetings until cancelled."""
+        while self._rooms:
+            await asyncio.sleep(LOOK_S)
+            for room in self._rooms.values():
+                if not room.meeting.idle:
+                    room.look()

@@ -1,0 +1,14 @@
+"""The operators of a mixer on air; apart from `operators` because scipy, which designs filters, comes with it."""
+
+from __future__ import annotations
+
+from relay.mixer.filters import HornFilter
+from relay.mixer.leveller import Leveller
+from relay.mixer.limiter import Limiter
+from relay.mixer.loudness import LoudnessMeter
+from relay.mixer.operators import Operators
+
+
+def standard(inputs: int, buses: int) -> Operators:
+    """All operators for so many rows of inputs and buses."""
+    return Operators(HornFilter(inputs), Leveller(buses), Limiter(buses), LoudnessMeter(buses))

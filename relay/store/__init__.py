@@ -1,0 +1,1 @@
+"""What outlasts the process: devices, enrolment codes, receipts, in one SQLite file."""

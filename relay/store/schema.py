@@ -1,0 +1,83 @@
+"""The tables, as migrations: number N brings a file of version N (PRAGMA user_version) to N + 1.
+
+A migration that has been released is never edited; a change is a new one at the end. Times are unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE device (
+        id          TEXT PRIMARY KEY,
+        name        TEXT NOT NULL,
+        public_key  BLOB NOT NULL UNIQUE,   -- Ed25519, 32 octets
+        channel     TEXT NOT NULL,          -- what it is to play; empty: nothing
+        delay_ms    INTEGER NOT NULL,
+        trim_ms     INTEGER NOT NULL,
+        volume_db   REAL NOT NULL,
+        muted       INTEGER NOT NULL,
+        enrolled    REAL NOT NULL,
+        revoked     REAL,                   -- when; NULL while it may connect
+        seen        REAL                    -- when a message last came, to a minute
+    ) STRICT;
+    CREATE TABLE code (
+        hash        BLOB PRIMARY KEY,       -- SHA-256; the code itself is kept nowhere
+        name        TEXT NOT NULL,
+        channel     TEXT NOT NULL,
+        created     REAL NOT NULL,
+        created_by  TEXT NOT NULL,
+        expires     REAL NOT NULL,
+        device      TEXT REFERENCES device (id)   -- who used it; NULL while it is good
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE receipt (
+        device        TEXT NOT NULL REFERENCES device (id),
+        id            TEXT NOT NULL,        -- the device's own, the same when it sends a receipt again
+        programme     TEXT NOT NULL,
+        channel       TEXT NOT NULL,
+        started       REAL NOT NULL,
+        ended         REAL NOT NULL,
+        played_ratio  REAL NOT NULL,
+        concealed_ms  REAL NOT NULL,
+        level_dbfs    REAL,
+        outcome       TEXT NOT NULL,
+        received      REAL NOT NULL,
+        PRIMARY KEY (device, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX receipt_of_device ON receipt (device, started);
+    CREATE INDEX receipt_by_age ON receipt (received);
+    """,
+    """
+    CREATE TABLE channel_class (
+        channel      TEXT PRIMARY KEY,
+        class        TEXT NOT NULL,
+        until        REAL NOT NULL,
+        declared     REAL NOT NULL,
+        declared_by  TEXT NOT NULL         -- the token's subject
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE automation (
+        channel   TEXT PRIMARY KEY,
+        stopped   INTEGER NOT NULL,
+        pinned    TEXT,                    -- the source an operator has chosen
+        inputs    TEXT NOT NULL            -- what operators set of inputs, JSON by their name
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE queue_item (
+        channel     TEXT NOT NULL,
+        place       INTEGER NOT NULL,      -- 0 is the one that is played
+        id          TEXT NOT NULL,
+        source      TEXT NOT NULL,
+        title       TEXT NOT NULL,
+        gain_db     REAL NOT NULL,
+        added       REAL NOT NULL,
+        added_by    TEXT NOT NULL,         -- the token's subject
+        position_s  REAL NOT NULL,
+        PRIMARY KEY (channel, place)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE queue_item ADD COLUMN chime INTEGER NOT NULL DEFAULT 0;   -- whether the chime comes before it
+    """,
+)
