@@ -14,7 +14,7 @@ import click
 
 from loacodecs.errors import ConfigurationError
 
-from .urls import Endpoint, Token, endpoint
+from .urls import Endpoint, Token, bearer, endpoint
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -213,18 +213,9 @@ def _token_reader(url: Endpoint, token: str | None, file: Path | None) -> Callab
                 value = file.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigurationError(f"--token-file {file} cannot be read: {error}") from error
-            return _valid(value, f"--token-file {file}")
+            return bearer(value, f"--token-file {file}")
         if token:
-            return _valid(token.strip(), "the token")
+            return bearer(token.strip(), "the token")
         return url.token
 
     return read
-
-
-def _valid(value: str, where: str) -> Token:
-    """A token that can stand in a header; its text is not repeated."""
-    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", value):
-        raise ConfigurationError(
-            f"{where} holds no bearer token: one word of letters, digits and . _ ~ + / - ="
-        )
-    return Token(value)

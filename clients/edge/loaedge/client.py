@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from loacodecs.address import Address
 from loacodecs.certificate import Certificate
+from loacodecs.description import RECEIVER_CLOCK
 from loacodecs.errors import TransportError
 from loacodecs.peer import Closed, Connected, Peer, Rtcp, Rtp, Transmit, generate_credentials
 from loacodecs.rtp import ABS_CAPTURE_TIME_URI, AUDIO_LEVEL_URI
@@ -39,6 +40,32 @@ def _ignore(_data: bytes, _now: float) -> None:
     """What is done with media nobody asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a listener asks of a relay that is Loa's; any other relay ignores it (docs/protocol.md).
+
+    `ptime` is milliseconds of sound in a packet (0: as they come), `red` how many earlier packets RED repeats,
+    `adaptive` lets the relay add and leave out RED by our reports, `idle_s` is how rarely we ask for consent
+    while nothing is on air (0: as always), `recent_ms` how much of what was captured before we came is sent first,
+    `clock` lets us ask the time on the way of the sound (RFC 3611).
+    """
+
+    ptime: int = 0
+    red: int = 0
+    adaptive: bool = False
+    idle_s: int = 0
+    recent_ms: int = 0
+    clock: bool = False
+
+    @property
+    def session_attributes(self) -> tuple[str, ...]:
+        """The session attributes that say so."""
+        said: tuple[str, ...] = (f"x-loa-idle:{self.idle_s}",) if self.idle_s else ()
+        said += (f"x-loa-recent:{self.recent_ms}",) if self.recent_ms else ()
+        said += (RECEIVER_CLOCK,) if self.clock else ()
+        return (*said, "x-loa-adaptive") if self.adaptive else said
+
+
 @dataclass(frozen=True)
 class ClientSettings:
     """How to reach the channel. `direction` is "sendonly" (WHIP) or "recvonly" (WHEP)."""
@@ -49,6 +76,7 @@ class ClientSettings:
     tls: ssl.SSLContext | None = None
     replace: bool = False
     connect_timeout_s: float = CONNECT_TIMEOUT_S
+    wishes: Wishes = Wishes()
 
 
 class WebRtcClient:
@@ -96,6 +124,16 @@ class WebRtcClient:
             raise TransportError("there is no session yet")
         return self._answer
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """What the last consent check took; None before one was answered."""
+        return self._peer.round_trip if self._peer is not None else None
+
+    @property
+    def last_heard(self) -> float:
+        """Monotonic time of the last authentic packet or answer, 0.0 before."""
+        return self._peer.last_received if self._peer is not None else 0.0
+
     async def __aenter__(self) -> WebRtcClient:
         return self
 
@@ -117,6 +155,7 @@ class WebRtcClient:
             random=self._random,
             consent_timeout=CONSENT_TIMEOUT_S,
         )
+        wishes = self._settings.wishes
         offer = make_offer(
             direction=self._settings.direction,
             ice_ufrag=ufrag,
@@ -126,6 +165,10 @@ class WebRtcClient:
             ssrc=self.ssrc if self._settings.direction == "sendonly" else None,
             cname=self.cname,
             extensions=(AUDIO_LEVEL_URI, ABS_CAPTURE_TIME_URI),
+            red=2 if wishes.adaptive else wishes.red,
+            red_first=wishes.red > 0 and not wishes.adaptive,
+            ptime=wishes.ptime or None,
+            session_attributes=wishes.session_attributes,
             session_id=int.from_bytes(self._random(8), "big") >> 2,
         )
         answer = await self._signalling.offer(offer)
@@ -148,6 +191,12 @@ class WebRtcClient:
         if self._peer is not None and self.state == "connected":
             self._peer.send_rtcp(data)
             self._pump()
+
+    def set_consent(self, *, interval_s: float, timeout_s: float) -> None:
+        """Renew consent at once, then every `interval_s`; the session is lost after `timeout_s` without it."""
+        if self._peer is not None and self.state == "connected":
+            self._peer.set_consent(self._loop.time(), interval=interval_s, timeout=timeout_s)
+            self._on_timer()
 
     async def close(self) -> None:
         """End the session: DELETE, close_notify, sockets; closing again does nothing."""
@@ -175,7 +224,8 @@ class WebRtcClient:
     def _receive(self, data: bytes, source: Address) -> None:
         if self._peer is not None and self.state != "closed":
             self._peer.receive(self._loop.time(), data, source)
-            self._pump()
+            # Media move no deadline, and are nearly all there is.
+            self._pump(deadlines=self.state != "connected" or data[:1] < b"\x80")
 
     async def _await_connection(self) -> None:
         try:
@@ -187,8 +237,8 @@ class WebRtcClient:
                 "is a firewall between?"
             ) from None
 
-    def _pump(self) -> None:
-        """Do what the peer wants done, until it has nothing more."""
+    def _pump(self, *, deadlines: bool = True) -> None:
+        """Do what the peer wants done, until it has nothing more; then see when it wants to be called again."""
         peer = self._peer
         if peer is None or self._pumping:  # a callback that sends is inside the loop already
             return
@@ -198,7 +248,8 @@ class WebRtcClient:
                 self._handle(event)
         finally:
             self._pumping = False
-        self._schedule(peer.next_deadline())
+        if deadlines:
+            self._schedule(peer.next_deadline())
 
     def _handle(self, event: object) -> None:
         match event:

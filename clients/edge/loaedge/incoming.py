@@ -11,10 +11,11 @@ from loacodecs.jitter import Insertion, ReorderBuffer
 from loacodecs.nack import NackScheduler
 from loacodecs.rtp import RtpPacket, SequenceUnwrapper
 
+from .feedback import Feedback
+
 HOLD_S = 0.6
 """How long a gap may hold back what follows: room for several requests over a rural mobile link."""
 NACK_INTERVAL_S = 0.12
-REPORT_INTERVAL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +53,16 @@ class IncomingStream:
         """Datagrams that were no packet of this stream."""
         self.gone = False
         """The relay said BYE."""
-        self._ssrc = ssrc
-        self._cname = cname
+        self._feedback = Feedback(ssrc, cname, random)
         self._payload_type = payload_type
         self._nack_accepted = nack
-        self._random = random
         self._hold_s = hold_s
         self._capacity = capacity
         self._lost_before = 0
-        self._source: int | None = None
-        self._next_report: float | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._unwrapper = SequenceUnwrapper()
-        self._statistics = rtcp.ReceptionStatistics()
         self._buffer = ReorderBuffer[tuple[float, RtpPacket]](self._capacity, self._hold_s)
         self._nack = NackScheduler(
             max_age_s=self._hold_s, max_outstanding=self._capacity // 2, min_interval_s=NACK_INTERVAL_S
@@ -80,7 +76,7 @@ class IncomingStream:
     @property
     def jitter_s(self) -> float:
         """Interarrival jitter (RFC 3550 §6.4.1)."""
-        return self._statistics.jitter
+        return self._feedback.statistics.jitter
 
     def on_rtp(self, data: bytes, now: float) -> None:
         """Take a datagram that SRTP has authenticated; never raises."""
@@ -92,10 +88,10 @@ class IncomingStream:
         if packet.payload_type != self._payload_type or not packet.payload:
             self.refused += 1
             return
-        if packet.ssrc != self._source:
+        if packet.ssrc != self._feedback.source:
             self._change_source(packet.ssrc, now)
         sequence = self._unwrapper.unwrap(packet.sequence)
-        self._statistics.on_packet(packet.sequence, packet.timestamp, now)
+        self._feedback.statistics.on_packet(packet.sequence, packet.timestamp, now)
         tried = self._nack.recovered
         self._nack.on_packet(sequence, now)
         if self._buffer.insert(sequence, (now, packet), now) is Insertion.ACCEPTED:
@@ -110,10 +106,10 @@ class IncomingStream:
             self.refused += 1
             return
         for packet in packets:
-            if isinstance(packet, rtcp.SenderReport) and packet.ssrc == self._source:
-                self._statistics.on_sender_report(packet.ntp, now)
+            if isinstance(packet, rtcp.SenderReport) and packet.ssrc == self._feedback.source:
+                self._feedback.statistics.on_sender_report(packet.ntp, now)
             elif isinstance(packet, rtcp.Goodbye):
-                self.gone = self.gone or self._source in packet.ssrcs
+                self.gone = self.gone or self._feedback.source in packet.ssrcs
 
     def pop(self, now: float) -> Arrival | None:
         """The next packet in order; None while there is none or a gap may still be filled."""
@@ -126,43 +122,26 @@ class IncomingStream:
 
     def poll_rtcp(self, now: float) -> bytes | None:
         """RTCP to send at `now`: a report with the CNAME, a request for missing packets, or nothing (None)."""
-        if self._source is None:
-            return None
-        if self._next_report is None or now >= self._next_report:
-            self._next_report = now + REPORT_INTERVAL_S * self._spread()
-            return rtcp.serialize([self._report(now), rtcp.SourceDescription(self._ssrc, self._cname)])
-        if self._nack_accepted:
-            wanted = tuple(sequence & 0xFFFF for sequence in self._nack.due(now))
-            if wanted:
-                # Reduced-size RTCP (RFC 5506) would do, but a full compound packet is understood by all.
-                return rtcp.serialize([self._report(now), rtcp.Nack(self._ssrc, self._source, wanted)])
+        if (report := self._feedback.due(now)) is not None:
+            return report
+        if self._nack_accepted and (wanted := self._nack.due(now)):
+            return self._feedback.request(wanted)
         return None
 
     def goodbye(self, now: float) -> bytes:
         """The last compound packet: report, CNAME and BYE."""
-        description = rtcp.SourceDescription(self._ssrc, self._cname)
-        return rtcp.serialize([self._report(now), description, rtcp.Goodbye((self._ssrc,))])
+        return self._feedback.goodbye(now)
 
     def next_deadline(self) -> float | None:
         """When `pop` or `poll_rtcp` will have something to do (monotonic seconds)."""
-        moments = [self._buffer.next_deadline(), self._next_report]
+        moments = [self._buffer.next_deadline(), self._feedback.next_report]
         if self._nack_accepted:
             moments.append(self._nack.next_deadline())
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def _report(self, now: float) -> rtcp.ReceiverReport:
-        if self._source is None:
-            return rtcp.ReceiverReport(self._ssrc)
-        return rtcp.ReceiverReport(self._ssrc, (self._statistics.report(self._source, now),))
-
     def _change_source(self, source: int, now: float) -> None:
         """Follow another SSRC, which a relay that is not Loa may begin to send."""
-        if self._source is not None:
+        if self._feedback.source is not None:
             self._lost_before = self.lost + len(self._buffer)
             self._begin()
-        self._source = source
-        self._next_report = now
-
-    def _spread(self) -> float:
-        """0.5 … 1.5, so that listeners that came together do not report together (RFC 3550 §6.3.1)."""
-        return 0.5 + int.from_bytes(self._random(2), "big") / 65536
+        self._feedback.follow(source, now)

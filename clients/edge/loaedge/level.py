@@ -46,10 +46,13 @@ class LevelMeter:
 
     def add(self, pcm: NDArray[np.float32]) -> None:
         """Take float32 samples of any shape, full scale ±1; NaN and infinity count as full scale."""
-        flat = np.nan_to_num(pcm.reshape(-1), nan=1.0, posinf=1.0, neginf=-1.0)
+        flat = pcm.reshape(-1)
         if not flat.size:
             return
         squares = float(np.dot(flat, flat))
+        if not math.isfinite(squares):
+            flat = np.nan_to_num(flat, nan=1.0, posinf=1.0, neginf=-1.0)
+            squares = float(np.dot(flat, flat))
         self._squares += squares
         self._samples += flat.size
         self._peak = max(self._peak, float(np.abs(flat).max()))

@@ -17,7 +17,7 @@ import click
 
 from loacodecs.errors import ConfigurationError, LoaError
 
-_OWN = frozenset({"loacodecs", "loaedge", "loaweb", "relay", "bench"})
+_OWN = frozenset({"loacodecs", "loamedia", "loaedge", "loaweb", "relay", "bench"})
 _EXTRA_OF_PACKAGE = {"relay": "server", "bench": "bench"}
 
 
@@ -63,8 +63,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         result = loa.main(args=arguments, prog_name="loa", standalone_mode=False)
     except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command; from click 8.2 on
+            click.echo(error.format_message(), err=True)
+            return 2
         path = error.ctx.command_path if error.ctx else "loa"
-        return _fail(f"{path}: {error.format_message().rstrip('.')} (see '{path} --help')", 2)
+        return _fail(f"{path}: {_sentence(error)} (see '{path} --help')", 2)
     except click.ClickException as error:
         return _fail(f"loa: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -78,6 +81,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _sentence(error: click.UsageError) -> str:
+    """What is wrong; for a command that is none, which there are."""
+    sentence = error.format_message().rstrip(".")
+    group = error.ctx.command if error.ctx is not None else None
+    if error.ctx is None or not isinstance(group, click.Group) or not sentence.startswith("No such command"):
+        return sentence
+    return f"{sentence.split('.')[0]}; there are {', '.join(group.list_commands(error.ctx))}"
 
 
 def _fail(line: str, code: int) -> int:

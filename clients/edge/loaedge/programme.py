@@ -127,11 +127,11 @@ class BlockReader:
         return self._ready.popleft()
 
     def close(self) -> None:
-        """Close the source when its thread is done with it."""
+        """Close the source, which ends a read that waits, and the thread with it."""
         if self._coming is not None:
             self._coming.add_done_callback(lambda future: future.cancelled() or future.exception())
             self._coming = None
-        self._thread.submit(self._source.close)
+        self._source.close()
         self._thread.shutdown(wait=False)
 
     async def _fetch(self) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loacodecs import rtcp
+from loacodecs.backoff import Backoff
 from loacodecs.errors import LoaError, MalformedError, TransportError
 
-from .backoff import Backoff
 from .client import ClientSettings, WebRtcClient
 from .level import StatusLine, bar, clock
 from .outgoing import OutgoingStream

@@ -7,7 +7,6 @@ Ogg hands over whole pages.
 from __future__ import annotations
 
 import contextlib
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -16,13 +15,11 @@ import numpy as np
 
 from loacodecs.errors import LoaError
 from loacodecs.ogg import OggOpusWriter
-from loacodecs.opus import SAMPLE_RATE, toc
+from loacodecs.opus import toc
 
 from .decoding import Piece
+from .wav import WavWriter
 
-FLUSH_SAMPLES: Final = SAMPLE_RATE
-_WAV_HEADER: Final = 44
-_WAV_LIMIT: Final = 0xFFFFFFFF - _WAV_HEADER
 _SUFFIXES: Final = {".wav": "wav", ".ogg": "ogg", ".opus": "ogg"}
 
 
@@ -46,43 +43,18 @@ class WavSink:
     def __init__(self, path: Path) -> None:
         """Create the file. Raises SinkError."""
         self._path = path
-        self._bytes = 0
-        self._unflushed = 0
-        self._file = _create(path)
+        file = _create(path)
         with _writing(path):
-            self._write_header()
+            self._wav = WavWriter(file)
 
     def write(self, piece: Piece) -> None:
         pcm = np.clip(piece.pcm.mean(axis=1), -1.0, 1.0)
-        data = np.rint(pcm * 32767).astype("<i2").tobytes()
         with _writing(self._path):
-            self._file.write(data)
-            self._bytes += len(data)
-            self._unflushed += pcm.size
-            if self._unflushed >= FLUSH_SAMPLES:
-                self._write_header()
+            self._wav.write(np.rint(pcm * 32767).astype("<i2").tobytes())
 
     def close(self) -> None:
-        if not self._file.closed:
-            with _writing(self._path), self._file:
-                self._write_header()
-
-    def _write_header(self) -> None:
-        """Say how much is there; beyond 4 GiB (12 h) the sizes stay at their limit and players read on."""
-        size = min(self._bytes, _WAV_LIMIT)
-        header = struct.pack(
-            "<4sI4s4sIHHIIHH4sI",
-            *(b"RIFF", size + _WAV_HEADER - 8, b"WAVE", b"fmt ", 16),
-            *(1, 1, SAMPLE_RATE, SAMPLE_RATE * 2, 2, 16),
-            *(b"data", size),
-        )
-        # The data first: the header must never promise what is not on its way to the disk.
-        self._file.flush()
-        self._file.seek(0)
-        self._file.write(header)
-        self._file.flush()
-        self._file.seek(0, 2)
-        self._unflushed = 0
+        with _writing(self._path):
+            self._wav.close()
 
 
 class OggSink:

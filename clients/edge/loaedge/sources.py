@@ -1,30 +1,26 @@
-"""What `loa publish` can send (whatever FFmpeg reads, a test tone), and the pace it is sent at.
+"""What `loa publish` can send (all that `loamedia` plays), and the pace it is sent at.
 
 A source gives mono float32 samples at 48 kHz when asked. It may block, so the caller reads it in a thread.
-Adding a kind of source is one entry in `KINDS`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-import av
 import numpy as np
-from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from loacodecs.errors import ConfigurationError, LoaError
+from loamedia.decoding import SAMPLE_RATE
+from loamedia.errors import SourceError
+from loamedia.feeding import PlayerSettings
+from loamedia.player import Player
+from loamedia.policy import ANYTHING
+from loamedia.spec import parse_spec
 
-SAMPLE_RATE: Final = 48000
+__all__ = ["SAMPLE_RATE", "SampleClock", "Samples", "Source", "SourceError", "open_source"]
 
 Samples = NDArray[np.float32]
-
-
-class SourceError(LoaError):
-    """The source cannot be opened or read; the sentence names it and the reason."""
 
 
 class Source(Protocol):
@@ -41,161 +37,41 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of files and devices."""
+        """Let go of files and devices; from any thread. A `read` that waits ends."""
 
 
-class ToneSource:
-    """An endless sine, -12 dBFS peak, phase-continuous over blocks."""
+class PlayedSource:
+    """Whatever `loamedia` plays, in mono; see docs/commands.md for what that is."""
 
-    AMPLITUDE: Final = 0.25
+    def __init__(self, player: Player) -> None:
+        """`player` gives one channel, and is closed with this."""
+        self._player = player
 
-    def __init__(self, frequency: float) -> None:
-        self.title = f"tone {frequency:g} Hz"
-        self._step = 2 * math.pi * frequency / SAMPLE_RATE
-        self._phase = 0.0
-
-    def read(self, samples: int) -> Samples:
-        phases = self._phase + self._step * np.arange(samples)
-        self._phase = math.fmod(self._phase + self._step * samples, 2 * math.pi)
-        sine: Samples = (self.AMPLITUDE * np.sin(phases)).astype(np.float32)
-        return sine
-
-    def close(self) -> None:
-        """Nothing to let go."""
-
-
-class FileSource:
-    """The first audio stream of whatever FFmpeg can read, once or over and over without a gap between."""
-
-    def __init__(self, path: str, *, loop: bool, title: str | None = None) -> None:
-        """Open `path`, a file's path or an address FFmpeg knows. Raises SourceError."""
-        self.title = title or Path(path).name or path
-        self._path = path
-        self._loop = loop
-        self._container = _open(path)
-        self._decoded: Iterator[Samples] = _decode(self._container, path)
-        self._rest = np.empty(0, np.float32)
-        self._sounded = False
+    @property
+    def title(self) -> str:
+        return self._player.title
 
     def read(self, samples: int) -> Samples:
-        parts = [self._rest]
-        have = self._rest.size
-        while have < samples:
-            block = self._next_block()
-            if block is None:
-                break
-            parts.append(block)
-            have += block.size
-        joined = np.concatenate(parts)
-        self._rest = joined[samples:]
-        return joined[:samples]
+        mono: Samples = np.clip(self._player.pull(samples)[0], -1.0, 1.0)
+        return mono
 
     def close(self) -> None:
-        self._container.close()
-
-    def _next_block(self) -> Samples | None:
-        while True:
-            block = next(self._decoded, None)
-            if block is not None:
-                self._sounded = self._sounded or block.size > 0
-                return block
-            if not self._sounded:
-                raise SourceError(f"{self.title} has not a single sample of sound in it")
-            if not self._loop:
-                return None
-            self._container.close()
-            self._container = _open(self._path)
-            self._decoded = _decode(self._container, self._path)
-            self._sounded = False
-
-
-def _open(path: str) -> av.container.InputContainer:
-    try:
-        # A dead network source must give up: its thread could not be stopped otherwise.
-        container = av.open(path, mode="r", timeout=10.0 if "://" in path else None)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"cannot open {path}: {_reason(error)}") from error
-    if not container.streams.audio:
-        container.close()
-        raise SourceError(f"{path} has no sound in it")
-    return container
-
-
-def _decode(container: av.container.InputContainer, path: str) -> Iterator[Samples]:
-    """Mono float32 blocks at 48 kHz; damaged packets are left out. Raises SourceError."""
-    stream = container.streams.audio[0]
-    resampler: AudioResampler | None = None
-    shape: tuple[str, str, int] | None = None
-    for frame in _frames(container, stream, path):
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if now != shape:  # chained streams may change in the middle
-            yield from _resampled(resampler, None)
-            resampler, shape = _resampler(), now
-        yield from _resampled(resampler, frame)
-    yield from _resampled(resampler, None)
-
-
-def _frames(
-    container: av.container.InputContainer, stream: av.audio.stream.AudioStream, path: str
-) -> Iterator[av.AudioFrame]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError as error:
-            raise SourceError(f"cannot read on in {path}: {_reason(error)}") from error
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:  # one damaged packet: the sound goes on behind it
-            continue
-        for frame in frames:
-            if isinstance(frame, av.AudioFrame):
-                yield frame
-
-
-def _resampler() -> AudioResampler:
-    # Float output is not kept within full scale by itself: both sides of a stereo file would add up to +3 dB.
-    return AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE, options={"rematrix_maxval": "1.0"})
-
-
-def _resampled(resampler: AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[Samples]:
-    if resampler is None:
-        return
-    for out in resampler.resample(frame):
-        if out is not None:  # a flush of a resampler with nothing to do
-            yield np.clip(out.to_ndarray().reshape(-1), -1.0, 1.0).astype(np.float32, copy=False)
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return text[:1].lower() + text[1:]
-
-
-def _tone(argument: str, loop: bool) -> Source:
-    try:
-        frequency = float(argument or 440)
-    except ValueError:
-        frequency = math.nan
-    if not 20 <= frequency <= 20000:
-        raise ConfigurationError(f"tone:{argument} is not a tone; write tone:440, between 20 and 20000 Hz")
-    return ToneSource(frequency)
-
-
-KINDS: Final[Mapping[str, Callable[[str, bool], Source]]] = {"tone": _tone}
-"""Kinds of source by the word before the colon; each takes what is behind the colon, and whether to loop."""
+        self._player.close()
 
 
 def open_source(text: str, *, loop: bool = False) -> Source:
-    """Open `kind` or `kind:argument` of `KINDS`, or else a path or address that FFmpeg reads.
+    """Open what `text` names: what this machine's user may read, may be sent. Waits until it sounds.
 
-    A file that is called like a kind is reached as ./tone. Raises SourceError, ConfigurationError.
+    Raises SourceError, ConfigurationError.
     """
-    kind, _, argument = text.partition(":")
-    if kind in KINDS:
-        return KINDS[kind](argument, loop)
-    return FileSource(text, loop=loop)
+    spec = parse_spec(text)
+    player = Player(spec, ANYTHING, PlayerSettings(channels=1, loop=loop))
+    try:
+        player.wait_opened()
+    except SourceError:
+        player.close()
+        raise
+    return PlayedSource(player)
 
 
 class SampleClock:

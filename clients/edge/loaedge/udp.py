@@ -1,4 +1,4 @@
-"""One UDP socket in the event loop: reads in small batches, never waits to send."""
+"""One UDP socket in the event loop: never waits to send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, Final
 from loacodecs.address import Address, canonical
 from loacodecs.errors import TransportError
 
-_BATCH: Final = 32
 _MAX_DATAGRAM: Final = 2049  # one byte more than anything we take, to know what was longer
 
 
@@ -27,6 +26,8 @@ class UdpSocket:
         """Datagrams not sent: the socket was full, or there was no way to the address."""
         self._receive = receive
         self._socket = _open()
+        self._source: Any = None
+        self._canonical: Address = ("", 0)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._on_readable)
 
@@ -61,15 +62,20 @@ class UdpSocket:
             self._socket.close()
 
     def _on_readable(self) -> None:
-        for _ in range(_BATCH):
-            if self._socket.fileno() < 0:  # closed by what a datagram brought about
-                return
+        """Take one datagram: the loop calls again while there are more, and mostly there are not."""
+        try:
+            data, source = self._socket.recvfrom(_MAX_DATAGRAM)
+        except (
+            OSError
+        ):  # nothing there after all, or an ICMP error of something sent: ICE finds out by itself
+            return
+        if source != self._source:
             try:
-                data, source = self._socket.recvfrom(_MAX_DATAGRAM)
-            except OSError:  # nothing more, or an ICMP error of something sent: ICE finds out by itself
+                self._canonical = canonical(source[0], source[1])
+            except ValueError:
                 return
-            with contextlib.suppress(ValueError):
-                self._receive(data, canonical(source[0], source[1]))
+            self._source = source  # nearly all datagrams come from one place
+        self._receive(data, self._canonical)
 
 
 def _open() -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -36,9 +37,13 @@ def endpoint(text: str, protocol: str) -> Endpoint:
     """The endpoint of a channel's page, or of an endpoint itself; `protocol` is "whip" or "whep".
 
     Without a scheme http is taken for this machine and https for all others. A query is kept; a fragment
-    `#token=…`, as the pages use it, gives the token. Raises ConfigurationError.
+    `#token=…`, as the pages use it, gives the token. `whip+https://…` is the endpoint of another server, taken as it is
+    written. Raises ConfigurationError.
     """
     text = text.strip()
+    as_written = text.lower().startswith(f"{protocol}+http")
+    if as_written:
+        text = text[len(protocol) + 1 :]
     if "://" not in text:
         host = urlsplit(f"//{text}").hostname
         text = f"{'http' if host in LOCAL_HOSTS else 'https'}://{text}"
@@ -54,14 +59,24 @@ def endpoint(text: str, protocol: str) -> Endpoint:
     if parts.username is not None:
         raise ConfigurationError("no name or password in the address, please: use --token-file")
     segments = [segment for segment in parts.path.split("/") if segment]
-    if segments and segments[-1] in _PAGES and len(segments) > 1:
+    if segments and segments[-1] in _PAGES and len(segments) > 1 and not as_written:
         segments.pop()
     if not segments:
         raise ConfigurationError(f"which channel? {_shown(text)} names only the relay; add /channel")
     secret = parse_qs(parts.fragment).get("token", [""])[0]
-    path = "/" + "/".join([*segments, protocol])
+    path = parts.path if as_written else "/" + "/".join([*segments, protocol])
     url = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
     return Endpoint(url, Token(secret) if secret else None)
+
+
+def bearer(text: str, where: str) -> Token:
+    """The token in `text`, as it can stand in a header; its text is not repeated. Raises ConfigurationError."""
+    word = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", word):
+        raise ConfigurationError(
+            f"{where} holds no bearer token: one word of letters, digits and . _ ~ + / - ="
+        )
+    return Token(word)
 
 
 def _shown(text: str) -> str:

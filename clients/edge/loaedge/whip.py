@@ -13,18 +13,17 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, Literal
 
 import httpx
 
 from loacodecs.errors import ConfigurationError, TransportError
 
+from .retry_after import retry_after
 from .urls import LOCAL_HOSTS, Endpoint, Token
 
 ANSWER_LIMIT: Final = 65536
 """Bytes of an answer that are read at most."""
-RETRY_AFTER_LIMIT: Final = 3600.0
 _TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
 _GOODBYE_TIMEOUT: Final = 3.0
 # Answers that will be the same the next time, unless a person changes something.
@@ -34,11 +33,19 @@ _LINK: Final = re.compile(r'<([^<>"]{1,256})>((?:\s*;\s*[\w-]+\s*=\s*(?:"[^"]{0,
 _PARAMETER: Final = re.compile(r';\s*([\w-]+)\s*=\s*(?:"([^"]*)"|([^",;\s]*))')
 
 
+Need = Literal["", "token", "trust"]
+_MENDS: Final = {
+    "token": "give --token-file FILE or set LOA_TOKEN",
+    "trust": "give --cacert FILE, or --insecure for a trial",
+}
+
+
 class SignallingError(TransportError):
     """The relay refused the session or could not be reached.
 
     `status` is that of HTTP, None when there was none; `retry_after` the seconds the relay asks to wait;
-    `permanent` whether trying again without a change is in vain.
+    `permanent` whether trying again without a change is in vain. `sentence` leaves out how the options of `loa listen`
+    and `loa publish` mend it; `needs` says what is missing: a "token", "trust" in a certificate, or "".
     """
 
     def __init__(
@@ -48,8 +55,11 @@ class SignallingError(TransportError):
         status: int | None = None,
         retry_after: float | None = None,
         permanent: bool = False,
+        needs: Need = "",
     ) -> None:
-        super().__init__(sentence)
+        super().__init__(f"{sentence}: {_MENDS[needs]}" if needs else sentence)
+        self.sentence = sentence
+        self.needs = needs
         self.status = status
         self.retry_after = retry_after
         self.permanent = permanent
@@ -76,17 +86,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Trust:
-    """Which certificates to trust: those of the system, those of a file, or any."""
+    """Which certificates to trust: those of the system, those of a file, or any. `option` names that file."""
 
     insecure: bool = False
     ca_file: str | None = None
+    option: str = "--cacert"
 
     def context(self) -> ssl.SSLContext:
         """The TLS settings. Raises ConfigurationError when the file cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"--cacert {self.ca_file}: {_reason(error)}") from error
+            raise ConfigurationError(f"{self.option} {self.ca_file}: {_reason(error)}") from error
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -187,7 +198,8 @@ class Signalling:
             async with self._client.stream(method, url, headers=headers, content=body.encode()) as response:
                 yield response
         except httpx.HTTPError as error:
-            raise SignallingError(_unreachable(self._url, error)) from error
+            sentence, needs = _unreachable(self._url, error)
+            raise SignallingError(sentence, needs=needs) from error
         except (ValueError, httpx.InvalidURL) as error:
             raise SignallingError(
                 f"cannot use the address {self._url.host}: {error}", permanent=True
@@ -212,22 +224,31 @@ class Signalling:
         sentences = {
             401: f"{self._url.host} does not accept the token: it is wrong, altered or expired"
             if self._has_token
-            else f"{self._url.host} wants a token: give --token-file FILE or set LOA_TOKEN",
+            else f"{self._url.host} wants a token",
             403: f"the token does not allow {'publishing to' if publishing else 'listening to'} {channel}",
             404: f"there is no channel {channel} at {self._url.host}",
-            409: f"another publisher is on air on {channel}; --replace takes over",
+            409: _conflict(response, body)
+            or f"another publisher is on air on {channel}; --replace takes over",
             503: f"{self._url.host} takes no sessions just now",
         }
         sentence = sentences.get(status)
         if sentence is None:
             detail = _detail(response, body) or response.reason_phrase
             sentence = f"{self._url.host} refused the session with {status}: {detail}"
-        retry_after = _retry_after(response.headers.get("retry-after"))
-        if retry_after is not None:
-            sentence += f"; it asks to come back in {retry_after:.0f} s"
+        pause = retry_after(response.headers.get("retry-after"))
+        if pause is not None:
+            sentence += f"; it asks to come back in {pause:.0f} s"
+        needs: Need = "token" if status == 401 and not self._has_token else ""
         return SignallingError(
-            sentence, status=status, retry_after=retry_after, permanent=status in _PERMANENT
+            sentence, status=status, retry_after=pause, permanent=status in _PERMANENT, needs=needs
         )
+
+
+def _conflict(response: httpx.Response, body: str) -> str:
+    """What a relay says that cannot be mended by taking over; "" if it says nothing of the kind."""
+    is_problem = response.headers.get("content-type", "").startswith("application/problem+json")
+    detail = _detail(response, body) if is_problem else ""
+    return "" if "replace" in detail else detail
 
 
 async def _read(response: httpx.Response) -> str:
@@ -241,25 +262,32 @@ async def _read(response: httpx.Response) -> str:
     return body.decode("utf-8", "replace")
 
 
-def _unreachable(url: httpx.URL, error: httpx.HTTPError) -> str:
+def _unreachable(url: httpx.URL, error: httpx.HTTPError) -> tuple[str, Need]:
+    """Why nobody was reached, and what would mend it."""
     where = f"{url.host}:{url.port}" if url.port else url.host
     text = _reason(error)
+    if "certificate is not yet valid" in text or "certificate has expired" in text:
+        today = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+        return (
+            f"the certificate of {where} does not hold at {today} UTC: is the clock of this machine right?",
+            "",
+        )
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"the certificate of {where} is not trusted: give --cacert FILE, or --insecure for a trial"
+        return f"the certificate of {where} is not trusted", "trust"
     if isinstance(error, httpx.TimeoutException):
-        return f"{where} does not answer"
+        return f"{where} does not answer", ""
     if isinstance(error, httpx.TooManyRedirects):
-        return f"{where} sends us round in circles"
+        return f"{where} sends us round in circles", ""
     if text == "All connection attempts failed":
         text = "nobody answers there; is the relay running?"
-    return f"cannot reach {where}: {text}"
+    return f"cannot reach {where}: {text}", ""
 
 
 def _reason(error: Exception) -> str:
-    return _printable(str(error)) or type(error).__name__
+    return printable(str(error)) or type(error).__name__
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line without control characters: it came from a peer and goes to a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text[:300]).split())
 
@@ -268,28 +296,13 @@ def _detail(response: httpx.Response, body: str) -> str:
     """The sentence in an error's body, when it is meant for people."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "text/plain":
-        return _printable(body)
+        return printable(body)
     if kind in ("application/json", "application/problem+json"):
         with suppress(ValueError, RecursionError):
             fields = json.loads(body)
             if isinstance(fields, dict):
-                return _printable(str(fields.get("detail") or fields.get("title") or ""))
+                return printable(str(fields.get("detail") or fields.get("title") or ""))
     return ""
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait of a Retry-After header: a number or a date (RFC 9110 §10.2.3)."""
-    if value is None:
-        return None
-    try:
-        seconds = (
-            float(value)
-            if value.strip().isdecimal()
-            else parsedate_to_datetime(value).timestamp() - time.time()
-        )
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(0.0, seconds), RETRY_AFTER_LIMIT)
 
 
 def _ice_servers(response: httpx.Response) -> tuple[IceServer, ...]:

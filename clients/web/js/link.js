@@ -31,6 +31,18 @@ export function parseLinkHeader(header) {
 }
 
 /**
+ * The target of the first link of a relation.
+ *
+ * @param {string | null} header
+ * @param {string} relation
+ * @returns {string | null}
+ */
+export function linkTarget(header, relation) {
+  const found = parseLinkHeader(header).find(({ parameters }) => parameters.get("rel") === relation);
+  return found?.target ?? null;
+}
+
+/**
  * The ICE servers among the links: `rel="ice-server"` with a stun: or turn: target.
  *
  * @param {string | null} header

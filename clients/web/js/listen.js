@@ -7,6 +7,7 @@
 import { placeOf } from "./address.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
+import { OtherPlayers, playerAddress } from "./otherplayers.js";
 import { refusalNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
 import { FLOOR_DBFS, ListenWatch } from "./sound.js";
 import { listenFigures, relayToEarMs } from "./stats.js";
@@ -28,6 +29,7 @@ class ListenPage {
     this.token = setUpToken(`listen:${this.place.channel}`, () => this.supervisor.start());
     this.tokenForm = new TokenForm(this.translator, this.token, () => this.supervisor.start());
     this.play = byId("play", HTMLButtonElement);
+    this.players = new OtherPlayers(this.translator);
     this.audio = byId("audio", HTMLAudioElement);
     this.stateLine = byId("state", HTMLElement);
     this.note = byId("note", HTMLElement);
@@ -73,11 +75,18 @@ class ListenPage {
     setInterval(() => this.look(), LOOK_MS);
     setInterval(() => void this.measure(), FIGURES_MS);
     void this.client.prepare();
-    void showChannelTitle(this.place, this.token.token, (title) => {
+    this.learn();
+    this.render();
+  }
+
+  /** What the channel is called, and whether other players can have it. */
+  learn() {
+    const token = this.token.token;
+    void showChannelTitle(this.place, token, (title, channel) => {
       this.title = title;
+      if (channel !== undefined) this.players.show(playerAddress(this.place, channel, token), !channel.public);
       this.render();
     });
-    this.render();
   }
 
   /** The button's press is also what lets the browser make a sound, so both players are woken within it. */
@@ -132,6 +141,8 @@ class ListenPage {
     this.phase = phase;
     const asksToken = phase.phase === "refused" && phase.reason !== "unknown-channel" && phase.reason !== "incompatible";
     this.tokenForm.show(asksToken);
+    // With a token that came meanwhile the relay may tell more.
+    if (phase.phase === "connected" && !this.players.offered) this.learn();
     this.render();
   }
 

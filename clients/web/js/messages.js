@@ -4,8 +4,13 @@
  * @module messages
  */
 
+import * as meeting from "./messages-meeting.js";
+
 export const vi = {
+  ...meeting.vi,
+
   "common.skip": "Tới nội dung chính",
+  "common.copied": "Đã sao chép",
   "common.other-language": "English",
   "common.tagline": "Truyền thanh trực tiếp cho cơ sở",
   "common.all-channels": "Tất cả các kênh",
@@ -46,6 +51,11 @@ export const vi = {
   "listen.eyebrow": "Nghe trực tiếp",
   "listen.start": "Nghe",
   "listen.stop": "Dừng",
+  "listen.players": "Nghe bằng trình phát khác",
+  "listen.players-help": "Dán địa chỉ này vào VLC, mpv, hoặc máy nghe đài Internet.",
+  "listen.players-address": "Địa chỉ cho trình phát",
+  "listen.players-secret": "Địa chỉ này chứa mã truy cập của bạn và hết hạn cùng với mã. Đừng đăng công khai.",
+  "listen.players-copy": "Sao chép địa chỉ",
   "listen.volume": "Âm lượng",
   "listen.volume-device": "Chỉnh âm lượng bằng nút trên điện thoại.",
   "listen.level": "Mức tiếng nhận được",
@@ -107,6 +117,7 @@ export const vi = {
   "publish.state.testing": "Đang thử micro, chưa phát",
   "publish.state.connecting": "Đang kết nối…",
   "publish.state.starting": "Đang gửi, chờ máy chủ xác nhận",
+  "publish.state.chime": "Chuông đang phát, xin chờ…",
   "publish.state.on-air": "Máy chủ đã nhận được tiếng",
   "publish.state.silent": "Không có tiếng vào",
   "publish.state.muted": "Micro đang tắt tiếng",
@@ -117,6 +128,7 @@ export const vi = {
   "publish.state.reconnecting": "Mất kết nối, đang nối lại",
   "publish.state.given-up": "Mất kết nối quá lâu, đã ngừng phát",
   "publish.state.busy": "Có người khác đang phát kênh này",
+  "publish.note.chime": "Chưa ai nghe được bạn. Hãy nói khi thấy dòng “Đang phát”.",
   "publish.note.lossy": "Mất {percent} số gói tiếng",
   "publish.note.reconnecting": "Thử lại sau {seconds} giây",
   "publish.busy-title": "Có người đang phát",
@@ -147,7 +159,10 @@ export const vi = {
 
 /** @type {Record<MessageKey, string>} */
 export const en = {
+  ...meeting.en,
+
   "common.skip": "Skip to content",
+  "common.copied": "Copied",
   "common.other-language": "Tiếng Việt",
   "common.tagline": "Live audio for grassroots radio",
   "common.all-channels": "All channels",
@@ -188,6 +203,11 @@ export const en = {
   "listen.eyebrow": "Live",
   "listen.start": "Listen",
   "listen.stop": "Stop",
+  "listen.players": "Other players",
+  "listen.players-help": "Paste this address into VLC, mpv, or an Internet radio.",
+  "listen.players-address": "Address for players",
+  "listen.players-secret": "This address holds your access code and expires with it. Do not publish it.",
+  "listen.players-copy": "Copy the address",
   "listen.volume": "Volume",
   "listen.volume-device": "Use the volume buttons of the phone.",
   "listen.level": "Level received",
@@ -249,6 +269,7 @@ export const en = {
   "publish.state.testing": "Testing the microphone, not on air",
   "publish.state.connecting": "Connecting…",
   "publish.state.starting": "Sending, waiting for the server to confirm",
+  "publish.state.chime": "Chime playing, please wait…",
   "publish.state.on-air": "The server receives your sound",
   "publish.state.silent": "No sound comes in",
   "publish.state.muted": "The microphone is muted",
@@ -259,6 +280,7 @@ export const en = {
   "publish.state.reconnecting": "Connection lost, reconnecting",
   "publish.state.given-up": "Cut off for too long, the broadcast has ended",
   "publish.state.busy": "Someone else is on air on this channel",
+  "publish.note.chime": "Nobody hears you yet. Speak when “On air” is shown.",
   "publish.note.lossy": "{percent} of the packets are lost",
   "publish.note.reconnecting": "Next try in {seconds} s",
   "publish.busy-title": "Someone is on air",

@@ -8,7 +8,7 @@ import { byId, setText } from "./dom.js";
 import { Translator } from "./i18n.js";
 import { TokenKeeper, tokenFromInput } from "./token.js";
 
-/** @typedef {{ name: string, title: string, public: boolean, onAir: boolean, listeners: number }} Channel */
+/** @typedef {{ name: string, title: string, public: boolean, onAir: boolean, listeners: number, stream: boolean }} Channel */
 
 /**
  * The language switch of the header.
@@ -122,6 +122,7 @@ export async function fetchChannels(base, token) {
     public: row.public === true,
     onAir: row.on_air === true,
     listeners: Number(row.listeners ?? 0),
+    stream: row.stream === true,
   }));
 }
 
@@ -130,11 +131,11 @@ export async function fetchChannels(base, token) {
  *
  * @param {{ channel: string, base: URL }} place
  * @param {string | null} token
- * @param {(title: string) => void} show
+ * @param {(title: string, channel?: Channel) => void} show with the channel once the relay has told of it
  */
 export async function showChannelTitle({ channel, base }, token, show) {
   show(channel);
   const channels = await fetchChannels(base, token).catch(() => null);
-  const title = channels?.find((one) => one.name === channel)?.title;
-  if (title !== undefined) show(title);
+  const found = channels?.find((one) => one.name === channel);
+  if (found !== undefined) show(found.title, found);
 }

@@ -21,7 +21,7 @@ import { WhipClient } from "./whip.js";
 /**
  * @typedef {(
  *   | "idle" | "testing" | "connecting" | "starting" | "on-air" | "silent" | "muted" | "paused" | "lossy"
- *   | "unconfirmed" | "stuck" | "reconnecting" | "busy" | "refused" | "given-up"
+ *   | "chime" | "unconfirmed" | "stuck" | "reconnecting" | "busy" | "refused" | "given-up"
  * )} State
  */
 
@@ -257,13 +257,28 @@ class PublishPage {
     return ["idle", "refused", "given-up"].includes(this.phase.phase);
   }
 
+  /** @returns {import("./sound.js").Sending | "chime"} what becomes of what is sent, by reports and the relay's word */
+  fate() {
+    const { sending } = this.sending;
+    const word = this.session?.hearing.word ?? "unknown";
+    if (word === "unknown" || !["starting", "on-air", "lossy"].includes(sending)) return sending;
+    if (word === "heard") return sending === "lossy" ? "lossy" : "on-air";
+    return word === "chime" ? "chime" : "starting";
+  }
+
+  /** @returns {boolean} whether it is known to arrive and to be heard */
+  confirmed() {
+    return this.phase.phase === "connected" && ["on-air", "lossy"].includes(this.fate());
+  }
+
   /** @returns {State} */
   state() {
     const { phase } = this.phase;
     if (phase === "idle") return this.source.microphone === null ? "idle" : "testing";
     if (phase !== "connected") return phase;
-    const { sending, voice } = this.sending;
-    if (sending !== "on-air") return sending;
+    const { voice } = this.sending;
+    const fate = this.fate();
+    if (fate !== "on-air") return fate;
     if (voice === "muted") return this.source.kind === "file" ? "paused" : "muted";
     return voice === "silent" ? "silent" : "on-air";
   }
@@ -278,7 +293,7 @@ class PublishPage {
     const key = this.phase.phase === "refused" ? `refused.${this.phase.reason}` : `publish.state.${state}`;
     setText(byId("state", HTMLElement), words.text(/** @type {MessageKey} */ (key)));
     setText(byId("note", HTMLElement), this.noteText());
-    const confirmed = live && ["on-air", "lossy"].includes(this.sending.sending);
+    const confirmed = this.confirmed();
     byId("sign", HTMLElement).hidden = !confirmed;
     document.title = confirmed ? `● ${words.text("publish.on-air")} – ${this.title}` : `${this.title} – Loa`;
     const elapsed = byId("elapsed", HTMLElement);
@@ -312,6 +327,7 @@ class PublishPage {
       return this.phase.failure.kind === "unreachable" ? `${next}. ${words.text("listen.note.unreachable")}` : next;
     }
     if (this.phase.phase === "refused") return refusalNote(words, this.phase);
+    if (this.state() === "chime") return words.text("publish.note.chime");
     if (this.state() !== "lossy") return "";
     return words.text("publish.note.lossy", { percent: words.percent(this.figures?.fractionLost ?? 0) });
   }

@@ -7,7 +7,8 @@
 
 import { retryAfterSeconds } from "./backoff.js";
 import { SessionError } from "./failure.js";
-import { iceServersFromLink } from "./link.js";
+import { Hearing } from "./hearing.js";
+import { iceServersFromLink, linkTarget } from "./link.js";
 import { buildFragment, iceIdentity } from "./sdpfrag.js";
 
 /** @typedef {import("./failure.js").Failure} Failure */
@@ -18,6 +19,10 @@ const REQUEST_MS = 10_000;
 const CONNECT_MS = 15_000;
 /** Candidates are collected this long before they are sent together. */
 const TRICKLE_MS = 100;
+/** Where a publisher hears all but himself. */
+const MIX_MINUS = "urn:x-loa:mix-minus";
+/** Where a publisher is told whether he is heard, or the chime keeps him waiting. */
+const HEARING = "urn:x-loa:hearing";
 /** A path that is "disconnected" may recover by itself; after this it is given up. */
 const DISCONNECTED_MS = 4_000;
 
@@ -28,11 +33,13 @@ export class WhipClient {
    * @param {URL} options.endpoint
    * @param {"sendonly" | "recvonly"} options.direction
    * @param {() => string | null} options.token
+   * @param {() => Record<string, string>} [options.headers] more to send with each offer
    */
-  constructor({ endpoint, direction, token }) {
+  constructor({ endpoint, direction, token, headers = () => ({}) }) {
     this.endpoint = endpoint;
     this.direction = direction;
     this.token = token;
+    this.headers = headers;
     /** @type {RTCIceServer[]} */
     this.iceServers = [];
     /** Sessions whose DELETE has not come through yet. @type {Set<URL>} */
@@ -69,7 +76,7 @@ export class WhipClient {
     signal.addEventListener("abort", abandon);
     try {
       const offer = await session.offer();
-      const headers = { "Content-Type": "application/sdp", Accept: "application/sdp" };
+      const headers = { ...this.headers(), "Content-Type": "application/sdp", Accept: "application/sdp" };
       const response = await this.request("POST", this.endpoint, {
         headers: replace ? { ...headers, "X-Loa-Replace": "1" } : headers,
         body: offer,
@@ -164,6 +171,10 @@ export class WhipSession {
     preferOpus(this.transceiver, client.direction);
     /** @type {URL | null} */
     this.resource = null;
+    /** Where the others are heard, if the relay mixes. @type {URL | null} */
+    this.mixMinus = null;
+    /** Whether what is sent is heard. */
+    this.hearing = new Hearing();
     /** @type {string | null} */
     this.etag = null;
     /** Candidates gathered after the offer was sent; null once they can no longer be. @type {string[] | null} */
@@ -198,7 +209,11 @@ export class WhipSession {
     // Relative to where the answer came from, which is not where we asked if there was a redirect.
     if (location !== null) this.resource = new URL(location, response.url || this.client.endpoint);
     this.etag = response.headers.get("ETag");
+    const others = linkTarget(response.headers.get("Link"), MIX_MINUS);
+    if (others !== null) this.mixMinus = new URL(others, response.url || this.client.endpoint);
     if (this.#closed) return;
+    const hearing = linkTarget(response.headers.get("Link"), HEARING);
+    if (hearing !== null) this.hearing.follow(new URL(hearing, response.url || this.client.endpoint));
     await this.pc.setRemoteDescription({ type: "answer", sdp: answer });
     this.#watchGoodbye();
     this.#flush();
@@ -233,6 +248,7 @@ export class WhipSession {
       clearTimeout(this.#trickleTimer);
       clearTimeout(this.#disconnectedTimer);
       this.pc.close();
+      this.hearing.close();
       this.#end({ kind: "ended" });
     }
     const resource = this.resource;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { iceServersFromLink, parseLinkHeader } from "../js/link.js";
+import { iceServersFromLink, linkTarget, parseLinkHeader } from "../js/link.js";
 
 // RFC 9725 §4.6
 const RFC9725 =
@@ -39,4 +39,11 @@ test("other relations, other schemes and rubbish are passed over", () => {
     assert.ok(iceServersFromLink(rubbish).length <= 1);
   }
   assert.deepEqual(parseLinkHeader(null), []);
+});
+
+test("a link is found by its relation", () => {
+  const header = '<stun:s.example>; rel="ice-server", </xa/whep?without=a,b>; rel="urn:x-loa:mix-minus"';
+  assert.equal(linkTarget(header, "urn:x-loa:mix-minus"), "/xa/whep?without=a,b");
+  assert.equal(linkTarget(header, "next"), null);
+  assert.equal(linkTarget(null, "next"), null);
 });

@@ -11,7 +11,7 @@ import { Ballistics, scalePosition } from "../js/meter.js";
 
 const folder = new URL("..", import.meta.url);
 const read = (/** @type {string} */ name) => readFileSync(new URL(name, folder), "utf8");
-const pages = ["index.html", "listen.html", "publish.html"];
+const pages = ["index.html", "listen.html", "publish.html", "meeting.html"];
 
 test("the first language is the one chosen, else the browser's, else Vietnamese", () => {
   assert.equal(firstLanguage(null, ["vi-VN", "en"]), "vi");
@@ -35,9 +35,9 @@ test("every text a page names exists, and every text that exists is used", () =>
   const html = pages.map(read).join("");
   const named = [...html.matchAll(/data-i18n(?:-attr)?="(?:[\w-]+:)?([\w.-]+)"/g)].map((match) => match[1]);
   for (const key of named) assert.ok(key !== undefined && key in vi, key);
-  const scripts = readdirSync(new URL("js/", folder)).filter((name) => name !== "messages.js");
+  const scripts = readdirSync(new URL("js/", folder)).filter((name) => !name.startsWith("messages"));
   const code = scripts.map((name) => read(`js/${name}`)).join("");
-  const composed = [/^refused\./, /^listen\.state\./, /^publish\.state\./];
+  const composed = [/^refused\./, /^listen\.state\./, /^publish\.state\./, /^meeting\.(state|note|end|link|facts|why)\./];
   for (const key of Object.keys(vi)) {
     const used = named.includes(key) || code.includes(`"${key}"`) || composed.some((pattern) => pattern.test(key));
     assert.ok(used, `${key} is used nowhere`);
