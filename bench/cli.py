@@ -9,7 +9,12 @@ import click
 
 from bench.commands import diff, plan
 from bench.compare.command import compare
+from bench.edge.command import edge
 from bench.link.command import link
+from bench.links.command import links
+from bench.live.command import live
+from bench.mixer.command import mixer
+from bench.options import Seconds
 from bench.scenario_commands import (
     CHANNELS_MAX,
     LISTENERS_MAX,
@@ -30,8 +35,12 @@ def bench() -> None:
 
 bench.add_command(compare)
 bench.add_command(diff)
+bench.add_command(edge)
 bench.add_command(join)
 bench.add_command(link)
+bench.add_command(links)
+bench.add_command(live)
+bench.add_command(mixer)
 bench.add_command(plan)
 bench.add_command(soak)
 
@@ -45,9 +54,9 @@ bench.add_command(soak)
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(1, 86_400),
+    type=Seconds(1, 86_400),
     required=True,
-    help="Seconds of steady playing; the pauses for the floor come on top. With --ramp, of a step.",
+    help="Of steady playing; the pauses for the floor come on top. With --ramp, of a step.",
 )
 @click.option(
     "--channels", type=click.IntRange(1, CHANNELS_MAX), default=1, show_default=True, help="Publishers."

@@ -97,7 +97,7 @@ def _renditions(
     callback=_renditions,
     default=("24k/20ms", "24k/60ms", "32k/20ms"),
     show_default=True,
-    help="Bitrate and packet time, with /red for RFC 2198; may be given more than once or separated by commas.",
+    help="Bitrate and packet time, /red or /red2 for RFC 2198; more than one with commas or by giving it again.",
 )
 @click.option(
     "--core-share",

@@ -33,7 +33,7 @@ FORMULAS: Sequence[tuple[str, str]] = (
     ("sound", "packets per second * packet + 16 bytes of abs-capture-time once a second"),
     ("kbit/s to a receiver", "(sound + control towards it) * 8 / 1,000"),
     ("month with sound", "(sound + control in both directions) * hours * 3,600"),
-    ("month idle", "control without sender reports * (730 - hours) * 3,600, for a session that is held open"),
+    ("month idle", "control while nothing plays * (730 - hours) * 3,600"),
     (
         "µs per packet",
         "relay_cpu_us_per_packet + softirq_threads_us_per_packet - upkeep / packets per second measured",
@@ -236,8 +236,8 @@ class Plan:
         idle = max(self.month(each, self.assumed.ip).idle for each in self.renditions)
         if idle > IDLE_LIMIT_BYTES:
             notes.append(
-                f"a session held open all month costs {idle / 1e6:.0f} MB in the hours without sound, and the limit is "
-                f"{IDLE_LIMIT_BYTES / 1e6:.0f} MB: a receiver on a SIM should leave between programmes"
+                f"a receiver needs {idle / 1e6:.0f} MB a month in the hours without sound, and the limit is "
+                f"{IDLE_LIMIT_BYTES / 1e6:.0f} MB"
             )
         return notes
 

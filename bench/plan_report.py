@@ -207,7 +207,7 @@ def month_rows(report: Report) -> list[Sequence[str]]:
             "packet IPv4/6",
             "kbit/s IPv4/6",
             f"{hours} a month",
-            "idle, held open",
+            "idle",
             f"{hours} within 1 GB",
         )
     ]
@@ -240,12 +240,12 @@ def limit_rows(report: Report) -> list[Sequence[str]]:
 
 
 def control_rows(report: Report) -> list[Sequence[str]]:
-    """The heading and one row for each kind of control datagram."""
-    rows: list[Sequence[str]] = [("datagram", "UDP payload", "every", "way", "when")]
+    """The heading and one row for each kind of control packet."""
+    rows: list[Sequence[str]] = [("packet", "bytes above IP", "on air every", "idle every", "way")]
     for each in report["control"]:
         way = "to the receiver" if each["down"] else "from the receiver"
-        when = "while sound plays" if each["on_air"] else "always"
-        rows.append((each["name"], f"{each['payload_bytes']} B", f"{each['every_s']:g} s", way, when))
+        every = (f"{each[key]:g} s" if each[key] else "never" for key in ("on_air_s", "idle_s"))
+        rows.append((each["name"], f"{each['bytes']} B", *every, way))
     return rows
 
 

@@ -32,7 +32,9 @@ _PATIENCE_S = 30.0
 
 KERNEL, CRYPTO, HEADER, PYTHON, OTHER = "kernel", "crypto", "header", "Python", "other"
 _KINDS = (KERNEL, CRYPTO, HEADER, PYTHON, OTHER)
-_CRYPTO_OBJECT = re.compile(r"srtp|libcrypto|libssl|openssl|cryptography|_rust\.abi3|mbedtls|libnss")
+_CRYPTO_OBJECT = re.compile(
+    r"srtp|libcrypto|libssl|libIPSec_MB|openssl|cryptography|_rust\.abi3|mbedtls|libnss"
+)
 _CRYPTO_NAME = re.compile(
     r"^(srtp|aes|gcm|ghash|gcm_ghash|hmac|sha1|sha256|EVP_|CRYPTO_|vaes|aesni|ossl_|octet_string)",
     re.IGNORECASE,

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bench.options import Seconds, require_writable
 from loacodecs.errors import LoaError
 
 LISTENERS_MAX = 20_000
@@ -61,9 +62,11 @@ def carry_out(
     from bench.present import schema
     from bench.present.html import require_libraries, write_html
 
+    require_writable(json_file)
     progress = Progress()
     try:
         if html_file is not None:
+            require_writable(html_file)
             require_libraries()
         report = measure(progress.say)
         schema.write(report, json_file)
@@ -80,19 +83,6 @@ def carry_out(
     click.echo(f"written to {json_file}")
     if not report["valid"] or report.get("flat") is False:
         sys.exit(1)
-
-
-def _duration(context: click.Context, parameter: click.Parameter, text: str) -> float:
-    """Seconds, from "90s" or "1h"."""
-    from relay.duration import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    if not SOAK_MIN_S <= seconds <= SOAK_MAX_S:
-        raise click.BadParameter("must be between 2s and 30d")
-    return seconds
 
 
 def require_channels(listeners: int, channels: int) -> None:
@@ -137,10 +127,10 @@ def _load(command: Callable[..., None]) -> Callable[..., None]:
 @_load
 @click.option(
     "--duration",
-    type=click.FloatRange(1, 3600),
+    type=Seconds(1, 3600),
     default=10.0,
     show_default=True,
-    help="Seconds of sound before the first return and after the restart.",
+    help="Of sound before the first return and after the restart.",
 )
 @click.option(
     "--stay",
@@ -176,9 +166,8 @@ def join(
 @_load
 @click.option(
     "--duration",
-    callback=_duration,
+    type=Seconds(SOAK_MIN_S, SOAK_MAX_S),
     required=True,
-    metavar="TIME",
     help="Of the soak, such as 90s, 1h or 8h.",
 )
 def soak(

@@ -20,6 +20,7 @@ from bench import procfs
 from bench.errors import BenchError
 from bench.leash import leashed
 from bench.socket_names import bracketed, family_of
+from loacodecs.address import Address
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -30,7 +31,7 @@ state_dir = "state"
 
 [media]
 listen = ["{host}:{media_port}"]
-listeners_max = {listeners_max}
+{advertise}listeners_max = {listeners_max}
 # the floor is measured in pauses of a second, which must not take the publishers off the air
 media_timeout = "10s"
 
@@ -49,9 +50,19 @@ level = "warning"
 class Server:
     """A running relay; a context manager that stops it."""
 
-    def __init__(self, channels: int, listeners: int, host: str) -> None:
+    def __init__(
+        self,
+        channels: int,
+        listeners: int,
+        host: str,
+        *,
+        advertise: Address | None = None,
+        secret: bytes | None = None,
+        settings: str = "",
+    ) -> None:
         """Start a relay with `channels` channels for up to `listeners` listeners, its media port on `host`, and
-        wait until it is ready.
+        wait until it is ready. `advertise` is what clients are told instead of the media port; relays with the same
+        `secret` accept each other's tokens. `settings` are further lines of every channel's table.
 
         Raises BenchError with the relay's last words when it does not come up.
         """
@@ -60,20 +71,24 @@ class Server:
         folder = Path(self._folder.name)
         # the media may be in a network of its own; HTTP stays on loopback, of the same version of IP
         self.http_host = "::1" if ":" in host else "127.0.0.1"
-        self.http_port = _free_port(socket.SOCK_STREAM, self.http_host)
-        self._secret = secrets.token_hex(32).encode()
+        self.http_port = free_port(socket.SOCK_STREAM, self.http_host)
+        self._secret = secret or secrets.token_hex(32).encode()
         secret_file = folder / "token-secret"
         secret_file.touch(mode=0o600)
         secret_file.write_bytes(self._secret)
+        self.media = host, free_port(socket.SOCK_DGRAM, host)
         configuration = folder / "loa.toml"
         configuration.write_text(
             _CONFIGURATION.format(
-                media_port=_free_port(socket.SOCK_DGRAM, host),
+                media_port=self.media[1],
+                advertise=_advertised(advertise),
                 http_port=self.http_port,
                 http_host=bracketed(self.http_host),
                 host=bracketed(host),
                 listeners_max=listeners,
-                channels="\n".join(f'[channels.{name}]\ntitle = "Bench {name}"\n' for name in self.channels),
+                channels="\n".join(
+                    f'[channels.{name}]\ntitle = "Bench {name}"\n{settings}' for name in self.channels
+                ),
             )
         )
         self._log = folder / "log"
@@ -94,7 +109,7 @@ class Server:
         return self._process.pid
 
     def token(self, scope: str) -> str:
-        """A bearer token for all channels, good for a day; `scope` is "publish" or "listen"."""
+        """A bearer token for all channels, good for a day; `scope` is "publish", "listen" or "admin"."""
         now = int(time.time())
         claims = {"sub": "bench", "scope": [scope], "channels": ["*"], "iat": now, "exp": now + 86_400}
         return jwt.encode(claims | {"jti": secrets.token_urlsafe(9)}, self._secret, algorithm="HS256")
@@ -110,6 +125,11 @@ class Server:
     def memory(self) -> procfs.Memory:
         """The relay's memory now."""
         return procfs.memory(self.pid)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.poll() is None
 
     def require_alive(self) -> None:
         """Raise BenchError when the relay has ended by itself."""
@@ -174,7 +194,15 @@ class Server:
         return lines[0] if lines else "it said nothing"
 
 
-def _free_port(kind: int, host: str) -> int:
+def _advertised(address: Address | None) -> str:
+    if address is None:
+        return ""
+    host, port = address
+    return f'advertise = ["{bracketed(host)}:{port}"]\n'
+
+
+def free_port(kind: int, host: str) -> int:
+    """A port that nobody has just now; `kind` is SOCK_STREAM or SOCK_DGRAM."""
     with socket.socket(family_of(host), kind) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

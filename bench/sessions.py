@@ -66,12 +66,14 @@ class Sessions:
         payload_bytes: int,
         frame_ms: int,
         reencoded: Identify | None = None,
+        listening: Callable[[int, rtp.RtpPacket, int], None] | None = None,
     ) -> None:
         """`reencoded` is for servers that encode anew: it tells packets apart, since their payload cannot, and
-        is then not compared either.
+        is then not compared either. `listening` gets the packets that are opened: row, packet, kernel's arrival.
         """
         self._server = server
         self._reencoded = reencoded
+        self._listening = listening
         self._receivers = receivers
         self._payload_bytes = payload_bytes
         self._frame_ms = frame_ms
@@ -236,7 +238,7 @@ class Sessions:
                     if session.protocol == "whip":
                         self._receivers.settle(session.row)
                 case Rtp(data):
-                    self._opened(session, data)
+                    self._opened(session, data, arrival_ns)
                 case Rtcp(data):
                     session.note_rtcp(data, now)
                 case Closed(reason, detail):
@@ -246,9 +248,11 @@ class Sessions:
             self._scheduled[session.row] = deadline
             heapq.heappush(self._timers, (deadline, session.row))
 
-    def _opened(self, session: Session, data: bytes) -> None:
+    def _opened(self, session: Session, data: bytes, arrival_ns: int) -> None:
         """A packet that passed SRTP: the first tells which one it is, those of the sample are compared."""
         packet = rtp.parse(data)
+        if self._listening is not None:
+            self._listening(session.row, packet, arrival_ns)
         found = self._reencoded(packet) if self._reencoded else identify(packet.payload)
         session.opened += 1
         if found is None or found[0] != session.channel:

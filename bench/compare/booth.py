@@ -163,12 +163,13 @@ class JanusBooth(_FedByRtp):
     """Janus's streaming plugin."""
 
     name = "janus"
-    title = "Janus"
+    title = "Janus, 1 event loop"
     event_loops = janus_server.EVENT_LOOPS
+    number = 0
 
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start Janus inside the private network."""
-        server = JanusServer(OPUS_PAYLOAD_TYPE, self.event_loops)
+        server = JanusServer(OPUS_PAYLOAD_TYPE, self.event_loops, self.number)
         undo.callback(server.close)
         self.feed = server.feed
         sessions = Sessions(
@@ -180,6 +181,15 @@ class JanusBooth(_FedByRtp):
         )
         undo.callback(sessions.close)
         return server, sessions
+
+
+class JanusDefaultBooth(JanusBooth):
+    """The same with Janus's own default for threads."""
+
+    name = "janus_default"
+    title = "Janus, its defaults"
+    event_loops = janus_server.EVENT_LOOPS_DEFAULT
+    number = 1
 
 
 class AiortcPacketsBooth(_FedByRtp):
@@ -231,12 +241,13 @@ def _start_aiortc(
 
 
 BOOTHS: dict[str, type[Booth]] = {
-    booth.name: booth for booth in (Booth, JanusBooth, AiortcEncodeBooth, AiortcPacketsBooth)
+    booth.name: booth
+    for booth in (Booth, JanusBooth, JanusDefaultBooth, AiortcEncodeBooth, AiortcPacketsBooth)
 }
 
 
 def missing(name: str) -> str | None:
     """The command that makes a server available here; None when it is."""
-    if name == "janus":
+    if name.startswith("janus"):
         return janus_server.missing()
     return aiortc_server.missing() if name.startswith("aiortc") else None

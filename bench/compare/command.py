@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 
+from bench.options import Seconds
 from bench.scenario_commands import FILE, carry_out
 
-SERVERS = ("loa", "janus", "aiortc_encode", "aiortc_packets")
+SERVERS = ("loa", "janus", "janus_default", "aiortc_encode", "aiortc_packets")
 LISTENERS_MAX = 5_000
 TURN_S_MIN = 0.5
+ROUNDS = 16
 
 
 def _servers(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
@@ -37,17 +39,15 @@ def _servers(context: click.Context, parameter: click.Parameter, text: str) -> l
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(1, 86_400),
+    type=Seconds(1, 86_400),
     default=20,
     show_default=True,
-    help="Seconds of sound for each server, over all rounds.",
+    help="Of sound for each server, over all rounds.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(1, 1000),
-    default=16,
-    show_default=True,
-    help="How often each server has its turn.",
+    help="How often each server has its turn: 16, or as many as leave half a second for each.",
 )
 @click.option(
     "--servers",
@@ -69,14 +69,14 @@ def _servers(context: click.Context, parameter: click.Parameter, text: str) -> l
     type=click.IntRange(0, 64),
     default=1,
     show_default=True,
-    help="Threads among which Janus shares its viewers; 0 is one for each, its default.",
+    help="Threads among which the server `janus` shares its viewers; 0 is one for each.",
 )
 @click.option("--json", "json_file", type=FILE, required=True, help="Where the report goes.")
 @click.option("--html", "html_file", type=FILE, help="Write it as a page, too.")
 def compare(
     listeners: int,
     duration: float,
-    rounds: int,
+    rounds: int | None,
     servers: list[str],
     aiortc_listeners: tuple[int, int],
     janus_event_loops: int,
@@ -92,6 +92,8 @@ def compare(
     from bench.compare.compare_scenario import Wish, run
     from bench.compare.report import table
 
+    if rounds is None:
+        rounds = min(ROUNDS, int(duration / TURN_S_MIN))
     if duration / rounds < TURN_S_MIN:
         raise click.BadParameter(
             f"{rounds} rounds of {duration:g} s leave less than {TURN_S_MIN:g} s for a turn",

@@ -36,7 +36,8 @@ PAYLOAD_BYTES = 120
 class Wish:
     """What to compare. `listeners` has one entry a server; `duration` is each server's sound, seconds.
 
-    `janus_event_loops`: how many threads Janus shares its viewers among; 0 is one for every viewer, its default.
+    `janus_event_loops`: how many threads the server `janus` shares its viewers among; 0 is one for every
+    viewer, as `janus_default` has it.
     """
 
     listeners: Mapping[str, int]
@@ -56,7 +57,7 @@ def run(wish: Wish, say: Say) -> Comparison:
             undo.enter_context(Namespace())
         booths = _booths(wish, present, say, ADDRESS if private else LOOPBACK)
         for booth in booths:
-            if isinstance(booth, JanusBooth):
+            if type(booth) is JanusBooth:  # not the one with the defaults
                 booth.event_loops = wish.janus_event_loops
         procfs.require_descriptors(sum(booth.parameters.sockets for booth in booths))
         backlog_drops = procfs.machine().backlog_drops

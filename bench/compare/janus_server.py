@@ -14,10 +14,14 @@ INSTALL = "apt-get install janus"
 MOUNTPOINT = 1
 # One thread for all media is the best of what was tried
 EVENT_LOOPS = 1
+# Janus's own default: a thread for every viewer
+EVENT_LOOPS_DEFAULT = 0
 # Nobody else lives in the private network, and the listeners' ports are all above. A mountpoint binds every address,
 # so a port that is free on one of them would not do.
 _HTTP_PORT = 8088
 _FEED_PORT = 5002
+# A mountpoint takes RTP and the RTCP beside it
+_PORTS_EACH = 2
 _PLUGIN = "plugins/libjanus_streaming.so"
 _TRANSPORT = "transports/libjanus_http.so"
 _MODULE_FOLDERS = (
@@ -82,15 +86,16 @@ def missing() -> str | None:
 class JanusServer(Child):
     """A running Janus; to be started inside `namespace.Namespace`."""
 
-    def __init__(self, payload_type: int, event_loops: int = EVENT_LOOPS) -> None:
-        """Start it; `event_loops` 0 is Janus's own default, a thread for every viewer.
+    def __init__(self, payload_type: int, event_loops: int = EVENT_LOOPS, number: int = 0) -> None:
+        """Start it; `event_loops` 0 is Janus's own default, a thread for every viewer. `number` keeps the ports of
+        several apart.
 
         Raises BenchError with its last words when it does not come up.
         """
         super().__init__("janus")
-        self.http_port = _HTTP_PORT
+        self.http_port = _HTTP_PORT + number
         #: Where the mountpoint takes plain RTP
-        self.feed: Address = ("127.0.0.1", _FEED_PORT)
+        self.feed: Address = ("127.0.0.1", _FEED_PORT + _PORTS_EACH * number)
         values = {
             "folder": self.folder,
             "address": namespace.ADDRESS,

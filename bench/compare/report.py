@@ -230,7 +230,7 @@ def table(report: schema.Report) -> str:
         )
     return "\n".join(
         [
-            *(f"{first:<18}" + "".join(f"{cell:>11}" for cell in rest) for first, *rest in rows),
+            *(f"{first:<20}" + "".join(f"{cell:>11}" for cell in rest) for first, *rest in rows),
             *missing,
             *(f"problem: {text}" for text in report["problems"]),
             *(f"NOT VALID: {text}" for text in report["invalid_because"]),

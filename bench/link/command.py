@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from bench.options import Seconds
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -44,7 +46,9 @@ class AddressType(click.ParamType[tuple[str, int]]):
 )
 @click.option("--seed", default="1", show_default=True, help="The same seed gives the same fates.")
 @click.option(
-    "--duration", type=click.FloatRange(0, min_open=True), help="Seconds; without it until stopped."
+    "--duration",
+    type=Seconds(0.001, 30 * 86_400),
+    help="End by itself after so long; without it until stopped.",
 )
 @click.option("--trace", type=_FILE, help="Write what became of each datagram to a new file.")
 @click.option("--observe", type=_FILE, help="Write what the path in front of the proxy did to RTP packets.")

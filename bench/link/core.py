@@ -7,16 +7,22 @@ Time is an argument. Feed `from_client` and `from_relay`, send what `pop` gives 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .counts import Counts
 from .model import Fates, Links
-from .observe import PathObserver
 from .schedule import Schedule
 from .trace import Direction, Row
 
 SocketName = tuple[Any, ...]
 """A socket address as the system gives it: (host, port), longer for IPv6."""
+
+
+class Observer(Protocol):
+    """Sees every datagram after its fate was decided: `observe.PathObserver` is one."""
+
+    def on_datagram(self, at: float, client: int, direction: Direction, data: bytes) -> None:
+        """A datagram of a client's came `at` seconds after the first one; must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class ProxyCore:
         limits: Limits | None = None,
         *,
         record: Row | None = None,
-        observer: PathObserver | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """`record` is told each datagram's fate; `observer` sees each datagram and its time since the epoch."""
         self.epoch: float | None = None
@@ -167,7 +173,8 @@ class ProxyCore:
             self._retired.down.add(flow.down.counts)
 
     def _enter(self, now: float, flow: Flow, direction: Direction, link: Fates, data: bytes) -> None:
-        flow.last_seen = now
+        # Arrivals are told by another clock, whose tie to ours is a little off now and then: time only goes on.
+        now = flow.last_seen = max(now, flow.last_seen)
         size = len(data)
         deliveries = link.fate(now, size)
         for due in deliveries:

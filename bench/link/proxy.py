@@ -17,10 +17,9 @@ from typing import Any, Final
 from bench.errors import BenchError
 from loacodecs.address import Address
 
-from .core import Delivery, Flow, Limits, ProxyCore
+from .core import Delivery, Flow, Limits, Observer, ProxyCore
 from .lateness import Lateness
 from .model import Links
-from .observe import PathObserver
 from .report import LinkReport
 from .timer import PreciseTimer
 from .trace import Row
@@ -49,7 +48,7 @@ class UdpProxy:
         listen: Address = ("127.0.0.1", 0),
         limits: Limits | None = None,
         record: Row | None = None,
-        observer: PathObserver | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """`record` is told every datagram's fate (`TraceWriter.row` fits); `observer` sees every datagram."""
         self.core = ProxyCore(links, limits, record=record, observer=observer)

@@ -201,6 +201,35 @@ def lines(title: str, times: Sequence[float], values: Sequence[float | None], *,
     return draw(title, f"{unit} over time", paint)
 
 
+def curves(
+    title: str, places: Sequence[float], rows: Mapping[str, Sequence[float | None]], *, axis: str, unit: str
+) -> Chart:
+    """Several curves over the same places, a mark at each place when they are few."""
+
+    def paint(axes: Axes) -> None:
+        for number, (label, values) in enumerate(rows.items()):
+            shown = [nan if value is None else value for value in values]
+            marker = MARKERS[number % len(MARKERS)] if len(places) <= 20 else ""
+            color, dashes = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
+            axes.plot(
+                places[: len(shown)],
+                shown,
+                color=color,
+                linestyle=dashes,
+                marker=marker,
+                linewidth=1.5,
+                label=label,
+            )
+        axes.margins(y=0.15)
+        axes.set_xlabel(axis)
+        axes.set_ylabel(unit)
+        if len(rows) > 1:
+            _legend_above(axes)
+
+    said = "; ".join(f"{label} {_last(values)}" for label, values in rows.items())
+    return draw(title, f"{unit} over {axis}; at the end: {said}", paint)
+
+
 def limited(title: str, rows: Mapping[str, float], limit: float, limit_label: str, *, unit: str) -> Chart:
     """Bars beside a limit; those that go beyond it have another colour."""
 
@@ -232,6 +261,10 @@ def limited(title: str, rows: Mapping[str, float], limit: float, limit_label: st
 
 def _tail(share: float) -> float:
     return -log10(1 - share)
+
+
+def _last(values: Sequence[float | None]) -> str:
+    return next((f"{value:.3g}" for value in reversed(values) if value is not None), "nothing")
 
 
 def _short(value: float) -> str:

@@ -37,6 +37,13 @@ JITTER_P99_GOAL_MS = 3.0
 KB_PER_LISTENER_GOAL = 100.0
 GENERATOR_US_GOAL = 6.0
 JANUS_GOAL = 5.0
+# Of the edge receiver, at the delay that they are meant for
+CONCEALED_PERCENT_GOALS = {"P1": 0.1, "P2": 0.5, "P3": 2.0, "P4": 0.5}
+EDGE_DELAY_MS = 700
+# Of the mixing core: so many inputs and buses, and FFmpeg's amix of so many
+MIXER_GOAL_ROWS = (256, 64)
+MIXER_BLOCK_GOAL_MS = 4.0
+AMIX_GOAL_INPUTS = 64
 # as many as facts.md has measured Janus with
 COMPARE_GOAL_LISTENERS = 200
 
@@ -116,6 +123,111 @@ def _compare(report: Report) -> Sequence[Headline]:
     return found
 
 
+def _edge(report: Report) -> Sequence[Headline]:
+    path = str(report["parameters"].get("link", "")).upper()
+    delay, skew = report["delay_ms"], report["skew_ms"]
+    real = report["parameters"].get("output") == "pulse"
+    concealed = report["concealed_ratio"]
+    found = [
+        _goal(
+            f"concealed audio, {path}",
+            None if concealed is None else 100 * concealed,
+            CONCEALED_PERCENT_GOALS.get(path, 0.0),
+            "%",
+            "by the sound",
+            judged=path in CONCEALED_PERCENT_GOALS and delay["target"] == EDGE_DELAY_MS,
+        ),
+        Headline("delay p50", _ms(delay["p50"]), f"target {_ms(delay['target'])}"),
+        _skew(skew, path, real=real),
+    ]
+    if report["stall_recovery_s"] is not None:
+        found.append(_goal("sound back after a stall", report["stall_recovery_s"], 1.0, "s", "", judged=True))
+    if (kill := report["kill"]) is not None:
+        both = report["parameters"].get("mode") == "both"
+        found.append(
+            _goal("concealed when a relay died", kill["concealed_frames"], 0.0, "frames", "", judged=True)
+            if both
+            else _goal("silence when a relay died", kill["silence_s"], 2.0, "s", "", judged=True)
+        )
+    slim = report["parameters"].get("rendition") == "60ms"
+    found += [
+        _goal("data on the wire", report["data_bytes_per_s"] * 8 / 1000, 36.0, "kbit/s", "", judged=slim),
+        _goal("CPU of a receiver", report["edge_cpu_percent"], 2.0, "%", "of a core", judged=True),
+        _goal("memory of a receiver", report["edge_mb"], 80.0, "MB", "", judged=True),
+    ]
+    if report["idle_bits_per_s"] is not None:
+        found.append(_goal("data when idle", report["idle_bits_per_s"], 150.0, "bit/s", "", judged=True))
+    return found
+
+
+def _skew(skew: Mapping[str, Any], path: str, *, real: bool) -> Headline:
+    """On a LAN the goal is that of real outputs, over mobile links it holds whatever is played to."""
+    goal = 0.5 if path == "LAN" else 10.0
+    judged = path in ("P1", "P2", "P3", "P4") or (real and path == "LAN")
+    label = "skew p95, real outputs" if real else "skew p95"
+    return _goal(label, skew["p95"], goal, "ms", f"max {_ms(skew['max'])}", judged=judged)
+
+
+def _mixer(report: Report) -> Sequence[Headline]:
+    inputs, buses = report["inputs"], report["buses"]
+    large = inputs >= MIXER_GOAL_ROWS[0] and buses >= MIXER_GOAL_ROWS[1]
+    jitter = report["tick_jitter_ms"]
+    found = [
+        _goal(
+            f"{inputs} inputs on {buses} buses, a block",
+            report["us_per_block"]["total"] / 1000,
+            MIXER_BLOCK_GOAL_MS,
+            "ms",
+            "of 20 ms, one core, all operators",
+            judged=large,
+        ),
+        _goal("ticks late p99", jitter["p99"], 1.0, "ms", f"p50 {_ms(jitter['p50'])}", judged=True),
+        _goal("allocations per tick", report["allocations_per_tick"], 0.0, "", "", judged=True),
+    ]
+    for label, rival, key, goal in (
+        ("FFmpeg amix over our sum", "amix", "amix_ratio_sum", 20.0),
+        ("FFmpeg amix over all operators", "amix", "amix_ratio_full", 1.0),
+        ("GStreamer audiomixer over our sum", "audiomixer", "audiomixer_ratio_sum", None),
+    ):
+        if (ratio := report.get(key)) is None:
+            found.append(Headline(label, "not installed", report["missing"].get(rival, "")))
+        elif goal is None:
+            found.append(Headline(label, f"{ratio:.1f} times", ""))
+        else:
+            many = report.get("amix_inputs", 0) >= AMIX_GOAL_INPUTS
+            aim = f"goal {goal:g} or more" if many else ""
+            found.append(Headline(label, f"{ratio:.1f} times", aim, ratio >= goal if many else None))
+    if (codec := report.get("codec")) is not None:
+        enough = codec["realtime_factor"] >= 1 if inputs >= 100 and buses >= 20 else None
+        found.append(
+            Headline(
+                "with Opus decoders and encoders",
+                f"{codec['realtime_factor']:.2f} times real time",
+                "",
+                enough,
+            )
+        )
+    return found
+
+
+def _live(report: Report) -> Sequence[Headline]:
+    jitter, way, even = report["tick_jitter_ms"], report["latency_ms"], report["latency_even_ms"]
+    missed = report["ticks_missed"]
+    return [
+        _goal("ticks late p99", jitter["p99"], 1.0, "ms", f"p50 {_ms(jitter['p50'])}", judged=True),
+        Headline("ticks missed", f"{missed} of {report['ticks']:,}", "goal 0", missed == 0),
+        _goal(
+            "packet in to packet out p99, even publishers",
+            even["p99"],
+            45.0,
+            "ms",
+            f"p50 {_ms(even['p50'])}; p99 of all {_ms(way['p99'])}",
+            judged=True,
+        ),
+        Headline("packets lost", f"{report['lost']:,} of {report['packets']:,}", ""),
+    ]
+
+
 def _plan(report: Report) -> Sequence[Headline]:
     found = []
     first = report["capacity"][0]["rendition"]
@@ -151,5 +263,8 @@ def _ms(value: float | None) -> str:
 _WRITERS: Mapping[str, Callable[[Report], Sequence[Headline]]] = {
     "relay": _relay,
     "compare": _compare,
+    "edge": _edge,
+    "mixer": _mixer,
+    "live": _live,
     "plan": _plan,
 }

@@ -66,7 +66,7 @@ _NOT_IN_DETAILS = frozenset(
         "notes",
         "capacity",
     }
-    | {"renditions", "control", "servers", "series"}
+    | {"renditions", "control", "servers", "series", "receivers", "quality"}
 )
 
 
@@ -148,6 +148,73 @@ def _packets(report: Report) -> dict[str, dict[str, float]]:
     return {each["name"]: {"Opus": float(each["payload_bytes"]), **overhead} for each in report["renditions"]}
 
 
+EDGE_FORMULAS = (
+    (
+        "delay",
+        "local time at which a sample of the recording was heard - time at which its packet was at the relay; by "
+        "cross-correlation with phase transform in windows of 0.2 s",
+    ),
+    (
+        "concealed",
+        "frames of 20 ms whose difference from the clean stream's sound has more than a quarter of its energy / "
+        "frames, stalls and the second after each left out",
+    ),
+    ("recovered", "1 - concealed / share of the media packets that the path lost"),
+    ("skew", "| delay of one receiver - delay of another | in the same window, of every two"),
+    ("stall recovery", "from the end of a stall until ten frames in a row are right again"),
+    ("data", "bytes of IP packets of all sessions and control links, both directions / receivers / seconds"),
+    ("CPU", "CPU time of a receiver's process, all threads / seconds"),
+)
+
+
+def _edge(report: Report) -> Page:
+    series = report.get("series") or {}
+    interval = series.get("interval_s", 1.0)
+    found = []
+    for prefix, unit, title in (
+        ("delay_error_", "ms", "Deviation from the chosen delay"),
+        ("concealed_", "%", "Concealed frames"),
+    ):
+        rows = {
+            f"receiver {name.removeprefix(prefix).split('_')[0]}": values
+            for name, values in series.items()
+            if name.startswith(prefix)
+        }
+        longest = max((len(values) for values in rows.values()), default=0)
+        if longest:
+            times = [index * interval for index in range(longest)]
+            found.append(charts.curves(title, times, rows, axis="seconds", unit=unit))
+    if (quality := report.get("quality")) is not None:
+        loss = quality["loss_percent"]
+        title = "Intelligibility of speech over loss, by kind of repair"
+        found.append(charts.curves(title, loss, quality["stoi"], axis="% of packets lost", unit="STOI"))
+        title = "What repair weighs"
+        weights = quality["kbit_per_s"]
+        found.append(charts.curves(title, loss, weights, axis="% of packets lost", unit="kbit/s"))
+    parameters = report["parameters"]
+    lead = (
+        f"{report['edges']} receivers behind {parameters.get('link')}, {report['delay_ms']['target']:g} ms after "
+        f"capture, judged by what they played for {report.get('seconds', 0):g} s."
+    )
+    table: list[Sequence[str]] = [
+        ("receiver", "concealed %", "delay error p95 ms", "CPU %", "MB", "own count, concealed %")
+    ]
+    for number, one in enumerate(report["receivers"], 1):
+        counters = one.get("counters") or {}
+        figures = (
+            _hundredfold(one.get("concealed_ratio")),
+            _text((one.get("delay_error_ms") or {}).get("p95")),
+            *(_text(one.get(key)) for key in ("cpu_percent", "mb")),
+            _hundredfold(counters.get("concealed_ratio")),
+        )
+        table.append((str(number), *figures))
+    return Page("Edge receivers", lead, found, [("Receivers", table)], EDGE_FORMULAS, _details(report))
+
+
+def _hundredfold(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{100 * ratio:.3f}"
+
+
 def _general(report: Report) -> Page:
     distribution = report.get("distribution") or {}
     found = _curves(distribution)
@@ -227,4 +294,9 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-_PAGES: Mapping[str, Callable[[Report], Page]] = {"relay": _relay, "compare": _compare, "plan": _plan}
+_PAGES: Mapping[str, Callable[[Report], Page]] = {
+    "relay": _relay,
+    "compare": _compare,
+    "edge": _edge,
+    "plan": _plan,
+}

@@ -21,6 +21,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from bench.errors import BenchError
 from bench.present import machine
+from bench.present.edge_figures import EdgeFigures
+from bench.present.links_figures import LinksFigures
+from bench.present.live_figures import LiveFigures
+from bench.present.mixer_figures import MixerFigures
+from bench.present.soak_figures import SoakFigures
 
 SCHEMA = "loa.bench/1"
 _SCHEMAS = Path(__file__).parent / "schemas"
@@ -165,6 +170,7 @@ class Ratio(_Open):
     """Theirs divided by ours, CPU per packet; None for what is missing."""
 
     janus: _Positive | None = None
+    janus_default: _Positive | None = None
     aiortc_encode: _Positive | None = None
     aiortc_packets: _Positive | None = None
 
@@ -246,31 +252,35 @@ class Join(Envelope):
     distribution: Distribution = Distribution()
 
 
-class Trend(_Open):
-    """A figure's slope per hour with its interval, and what it means; `allowed_over_run` is in the figure's unit."""
-
-    verdict: Literal["flat", "rising", "falling", "unclear"]
-    median: float | None
-    per_hour: float | None
-    low: float | None
-    high: float | None
-    confidence: float
-    allowed_over_run: float
-
-
-class Soak(Envelope):
-    """`loa bench soak`. `flat` is false when a figure rises; `series` has the samples, one value an interval."""
+class Soak(Envelope, SoakFigures):
+    """`loa bench soak`."""
 
     scenario: Literal["soak"]
-    listeners: _Count
-    joined: _Count
-    sent: _Count
-    lost: int
-    flat: bool
-    not_flat_because: list[str]
-    slopes: dict[str, Trend]
-    series: dict[str, float | list[float | None]]
     distribution: Distribution = Distribution()
+
+
+class Links(Envelope, LinksFigures):
+    """`loa bench links`."""
+
+    scenario: Literal["links"]
+
+
+class Edge(Envelope, EdgeFigures):
+    """`loa bench edge`."""
+
+    scenario: Literal["edge"]
+
+
+class Mixer(Envelope, MixerFigures):
+    """`loa bench mixer`."""
+
+    scenario: Literal["mixer"]
+
+
+class Live(Envelope, LiveFigures):
+    """`loa bench live`."""
+
+    scenario: Literal["live"]
 
 
 class Plan(Envelope):
@@ -290,6 +300,10 @@ MODELS: Mapping[str, type[Envelope]] = {
     "compare": Compare,
     "join": Join,
     "soak": Soak,
+    "links": Links,
+    "edge": Edge,
+    "mixer": Mixer,
+    "live": Live,
     "plan": Plan,
 }
 

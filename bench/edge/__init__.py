@@ -1,0 +1,1 @@
+"""Receivers under load and in step: what they really play, measured from the sound itself."""
