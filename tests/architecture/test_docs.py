@@ -110,8 +110,9 @@ def test_commands_named_exist(name: str) -> None:
             goals = [word for word in words[1:] if "=" not in word and word.strip('"').isidentifier()]
             assert set(goals[:1]) <= targets, line
         elif words[:1] == ["loa"] and words[1].isidentifier() and words[1].islower():
-            command = " ".join(words[1:3]) if " ".join(words[1:3]) in known else words[1]
-            assert command in known, line
+            named = (" ".join(words[1:end]) for end in (4, 3, 2))
+            command = next((each for each in named if each in known), "")
+            assert command, line
             flags = {word.partition("=")[0].strip("[]`") for word in words if word.startswith(("--", "[--"))}
             assert flags <= options(known[command]) | {"--help"}, line
 
@@ -196,8 +197,13 @@ def test_every_refusal_of_the_relay_is_in_the_protocol() -> None:
     assert {"400", "401", "403", "406", "415", "429"} <= rows
 
 
+PAGE_MESSAGES = ("messages.js", "messages-meeting.js")
+
+
 def test_messages_quoted_for_station_staff_are_those_of_the_pages() -> None:
-    shown = text_of("clients/web/js/messages.js").partition("export const en")[0]
+    shown = "".join(
+        text_of(f"clients/web/js/{file}").partition("export const en")[0] for file in PAGE_MESSAGES
+    )
     text = text_of("README.vi.md")
     tables = text.partition("## Trang ghi gì")[2].partition("## Gọi ai")[0]
     quoted = [cell.strip() for cell in re.findall(r"^\| ([^|]+) \|", tables, re.MULTILINE)]

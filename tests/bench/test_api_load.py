@@ -71,7 +71,7 @@ def relay() -> Iterator[http.server.ThreadingHTTPServer]:
     handler = type("Handler", (Relay,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()

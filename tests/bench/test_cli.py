@@ -5,10 +5,12 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli import bench
+from bench.options import Seconds
 
 
 def invoke(*arguments: str) -> Result:
@@ -33,6 +35,39 @@ def test_bad_arguments_are_named_and_end_with_2(arguments: list[str], word: str)
     assert word in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5", 5.0), ("5s", 5.0), ("1.5", 1.5), ("2m", 120.0), ("1h30m", 5400.0)]
+)
+def test_times_are_seconds_or_have_a_unit(text: str, seconds: float) -> None:
+    assert Seconds(1, 86_400).convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("0.5", "must be 1s to 1d"),
+        ("2d", "must be 1s to 1d"),
+        ("nan", "must be"),
+        ("5 minutes", "90s, 5m or 1h"),
+    ],
+)
+def test_other_times_are_refused_with_the_mend(text: str, word: str) -> None:
+    with pytest.raises(click.BadParameter, match=word):
+        Seconds(1, 86_400).convert(text, None, None)
+
+
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_report_that_could_not_be_written_is_told_before_the_run(tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").write_text("")
+    files = {"--json": str(tmp_path / "x.json"), option: str(tmp_path / "file" / "x")}
+    result = invoke(
+        "--listeners", "5", "--duration", "1h", *(word for pair in files.items() for word in pair)
+    )
+    assert result.exit_code == 1
+    assert "choose another file" in result.stderr
+    assert "starting the relay" not in result.stderr
+
+
 def test_too_few_descriptors_end_with_1_and_the_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 1024))
     result = invoke("--listeners", "3000", "--duration", "3", "--json", str(tmp_path / "x.json"))
@@ -42,7 +77,7 @@ def test_too_few_descriptors_end_with_1_and_the_mend(monkeypatch: pytest.MonkeyP
 
 
 def small_run(file: Path) -> tuple[Result, dict[str, Any]]:
-    """The first run that the generator itself calls fit, of three: the tests' machine may be busy elsewhere."""
+    """The first run that the generator itself calls fit, of three, or the last: the machine may be busy elsewhere."""
     for _ in range(3):
         result = invoke(
             "--listeners", "20", "--duration", "3", "--channels", "2", "--join-burst", "5", "--json", str(file)
@@ -55,8 +90,9 @@ def small_run(file: Path) -> tuple[Result, dict[str, Any]]:
 
 def test_a_small_run_against_the_real_relay(tmp_path: Path) -> None:
     result, report = small_run(tmp_path / "report.json")
-    assert result.exit_code == 0, result.output
-    assert report["valid"] is True
+    fit = not report["generator_saturated"]
+    assert result.exit_code == (0 if fit else 1), result.output
+    assert report["valid"] is fit
     assert report["joined"] == 20
     assert report["lost"] == 0
     assert 20 * 140 < report["sent"] == report["received"] < 20 * 170

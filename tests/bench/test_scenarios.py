@@ -30,7 +30,7 @@ def run(tmp_path: Path, *arguments: str) -> dict[str, Any]:
         (["join", "--listeners", "3", "--channels", "4", "--json", "x"], "--channels"),
         (["join", "--listeners", "3", "--stay", "2", "--json", "x"], "--stay"),
         (["soak", "--listeners", "3", "--json", "x"], "--duration"),
-        (["soak", "--listeners", "3", "--duration", "60", "--json", "x"], "--duration"),
+        (["soak", "--listeners", "3", "--duration", "1x", "--json", "x"], "--duration"),
         (["soak", "--listeners", "3", "--duration", "1s", "--json", "x"], "--duration"),
         (["relay", "--listeners", "3", "--duration", "1", "--churn", "-1", "--json", "x"], "--churn"),
         (["relay", "--listeners", "3", "--duration", "1", "--api-load", "x", "--json", "x"], "--api-load"),

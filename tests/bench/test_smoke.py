@@ -18,8 +18,11 @@ ALLOWED = 0.75
 TRIES = 3
 
 
+@pytest.mark.alone
 def test_the_relay_costs_no_more_over_the_floor_than_the_baseline_allows(tmp_path: Path) -> None:
-    """The best of up to three runs, since others may use the machine meanwhile."""
+    """The best of up to three runs, since others may use the machine meanwhile: both costs are CPU time of one run, so
+    a generator that was short of it is excused.
+    """
     baseline = load(BASELINE)
     complaints: list[str] = []
     for number in range(TRIES):
@@ -28,7 +31,8 @@ def test_the_relay_costs_no_more_over_the_floor_than_the_baseline_allows(tmp_pat
         result = CliRunner().invoke(bench, command)
         assert file.exists(), result.output
         report = schema.read(file)
-        complaints = report["invalid_because"] or regressions(baseline, [report], allowed=ALLOWED)
+        invalid = [text for text in report["invalid_because"] if "generator was the bottleneck" not in text]
+        complaints = invalid or regressions(baseline, [report], allowed=ALLOWED)
         if not complaints:
             break
     assert not complaints

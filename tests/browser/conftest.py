@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import wave
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Playwright,
+    sync_playwright,
+)
 
 from tests.browser.fake_server import FakeServer
 from tests.support.tones import tone
@@ -31,18 +41,29 @@ FLAGS = (
     "--use-fake-device-for-media-stream",
     "--allow-loopback-in-peer-connection",
     "--autoplay-policy=no-user-gesture-required",
+    # What is measured is in the page: no sound server, which another process may start and end, is asked.
+    "--disable-audio-output",
     # A name that is neither HTTPS nor localhost, for what browsers keep from such pages.
     "--host-resolver-rules=MAP loa.test 127.0.0.1",
 )
 PAGES = Path(__file__).parents[2] / "clients" / "web"
 PATIENCE_MS = 30_000
+#: What the browsers have for a test and for closing its pages: less than the test itself has (tests/conftest.py).
+BROWSER_S = 120.0
 
 
 class OpenPage(Protocol):
-    """Opens an address in a new page; `locale` and `scheme` are the visitor's."""
+    """Opens an address in a new page; `locale` and `scheme` are the visitor's. A microphone that howls hears its tone
+    grow, over and over."""
 
     def __call__(
-        self, url: str, *, locale: str = "vi-VN", width: int = 390, microphone_hz: int = 440
+        self,
+        url: str,
+        *,
+        locale: str = "vi-VN",
+        width: int = 390,
+        microphone_hz: int = 440,
+        howls: bool = False,
     ) -> Page: ...
 
 
@@ -73,18 +94,24 @@ def playwright() -> Iterator[Playwright]:
         yield running
 
 
+MakeWav = Callable[..., Path]
+
+
 @pytest.fixture(scope="session")
-def wav(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, float], Path]:
-    """Makes a mono 48 kHz file with a tone of so many hertz and seconds."""
+def wav(tmp_path_factory: pytest.TempPathFactory) -> MakeWav:
+    """Makes a mono 48 kHz file with a tone of so many hertz and seconds, which may grow."""
     folder = tmp_path_factory.mktemp("tones")
 
-    def make(hertz: int, seconds: float) -> Path:
-        path = folder / f"{hertz}-{seconds}.wav"
+    def make(hertz: int, seconds: float, howls: bool = False) -> Path:
+        path = folder / f"{hertz}-{seconds}-{howls}.wav"
+        sound = tone(hertz, seconds)
+        if howls:
+            sound = sound * 10 ** (np.linspace(-30, 6, len(sound)) / 20)
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(48_000)
-            file.writeframes((tone(hertz, seconds) * 32767).astype(np.int16).tobytes())
+            file.writeframes((sound * 32767).astype(np.int16).tobytes())
         return path
 
     return make
@@ -93,30 +120,57 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, float], Path
 class Browsers:
     """One Chromium for each tone that its microphone is to hear."""
 
-    def __init__(self, playwright: Playwright, path: str, wav: Callable[[int, float], Path]) -> None:
+    def __init__(self, playwright: Playwright, path: str, wav: MakeWav) -> None:
         self._playwright = playwright
         self._path = path
         self._wav = wav
-        self._running: dict[int, Browser] = {}
+        self._running: dict[tuple[int, bool], Browser] = {}
 
-    def hearing(self, hertz: int) -> Browser:
-        if hertz not in self._running:
-            capture = f"--use-file-for-fake-audio-capture={self._wav(hertz, 10.0)}"
-            self._running[hertz] = self._playwright.chromium.launch(
+    def hearing(self, hertz: int, howls: bool = False) -> Browser:
+        running = self._running.get((hertz, howls))
+        if running is None or not running.is_connected():
+            file = self._wav(hertz, 2.0, True) if howls else self._wav(hertz, 10.0)
+            capture = f"--use-file-for-fake-audio-capture={file}"
+            self._running[hertz, howls] = self._playwright.chromium.launch(
                 executable_path=self._path, args=[*FLAGS, capture]
             )
-        return self._running[hertz]
+        return self._running[hertz, howls]
 
     def close(self) -> None:
         for browser in self._running.values():
             browser.close()
 
+    @contextmanager
+    def answering(self, seconds: float, faults: list[str]) -> Iterator[None]:
+        """End the browsers after so long, and say so in `faults`: many calls of Playwright have no bound of their own.
+
+        A call that waits raises playwright's Error then, and `hearing` starts browsers anew.
+        """
+
+        def end() -> None:
+            faults.append(f"the browser was not done after {seconds:g} s and was ended")
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if process.exe() and "chrom" in Path(process.exe()).name:
+                        process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
 
 @pytest.fixture(scope="module")
-def browsers(playwright: Playwright, chromium: str, wav: Callable[[int, float], Path]) -> Iterator[Browsers]:
+def browsers(playwright: Playwright, chromium: str, wav: MakeWav) -> Iterator[Browsers]:
     running = Browsers(playwright, chromium, wav)
     yield running
-    running.close()
+    faults: list[str] = []
+    with running.answering(10.0, faults):
+        running.close()
+    assert faults == []
 
 
 @pytest.fixture
@@ -128,13 +182,26 @@ def open_page(browsers: Browsers) -> Iterator[OpenPage]:
         if "Content Security Policy" in message.text:
             faults.append(message.text)
 
-    with ExitStack() as stack:
+    def close(context: BrowserContext) -> None:
+        try:
+            context.close()
+        except Error as error:
+            faults.append(str(error))
 
-        def open_url(url: str, *, locale: str = "vi-VN", width: int = 390, microphone_hz: int = 440) -> Page:
-            context: BrowserContext = browsers.hearing(microphone_hz).new_context(
+    with browsers.answering(BROWSER_S, faults), ExitStack() as stack:
+
+        def open_url(
+            url: str,
+            *,
+            locale: str = "vi-VN",
+            width: int = 390,
+            microphone_hz: int = 440,
+            howls: bool = False,
+        ) -> Page:
+            context: BrowserContext = browsers.hearing(microphone_hz, howls).new_context(
                 locale=locale, viewport={"width": width, "height": 844}
             )
-            stack.callback(context.close)
+            stack.callback(close, context)
             context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()
             page.on("pageerror", lambda error: faults.append(str(error)))

@@ -30,7 +30,7 @@ from relay.config import ChannelConfig, ChannelsConfig, Config, HttpConfig, IceS
 from relay.errors import ChannelBusy, SessionNotFound
 from relay.http.app import create_app
 from relay.http.server import bind
-from relay.ports import ChannelState, RelayStats, SessionCreated, SessionKind, TrickleResult
+from relay.ports import ChannelState, Hearing, RelayStats, SessionCreated, SessionKind, TrickleResult
 from relay.tokens import Scope, Secret, Tokens
 
 RATE = 48_000
@@ -129,8 +129,14 @@ class AiortcCore:
             await self.drop("publish")
         return await self._answer("publish", offer)
 
+    def talks(self, channel: str, session: str) -> bool:
+        return False
+
+    def hearing(self, channel: str, session: str) -> Hearing | None:
+        return None
+
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None
+        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
     ) -> SessionCreated:
         self._note(Call("listen", subject, offer))
         return await self._answer("listen", offer)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, Request, expect
+import pytest
+from playwright.sync_api import Error, Page, Request, expect
 
 from relay.errors import Unavailable
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import Browsers, OpenPage
 from tests.browser.fake_server import FakeServer
 from tests.browser.listening import expect_state, expect_tone
 from tests.support.tones import dominant_frequency, level_dbfs
@@ -340,6 +341,7 @@ def test_without_https_there_is_no_microphone_but_files_work(
     expect(page.get_by_text("Micro chỉ dùng được khi mở trang bằng HTTPS")).to_be_visible()
     expect(page.get_by_role("radio", name="Micro")).to_be_disabled()
     page.get_by_label("Chọn tệp âm thanh").set_input_files(wav(700, 60.0))
+    expect(page.get_by_text("0:00 / 1:00")).to_be_visible()
     page.get_by_role("button", name="Bắt đầu phát").click()
     expect_state(page, "on-air")
     assert_server_hears(server, 700)
@@ -426,3 +428,17 @@ def test_a_channel_is_opened_by_name(open_page: OpenPage, server: FakeServer) ->
     field.fill(" KIN ")
     field.press("Enter")
     expect(page).to_have_url(f"{server.url}/kin")
+
+
+# The tests themselves
+
+
+def test_a_browser_that_does_not_answer_is_ended_and_another_begins(browsers: Browsers) -> None:
+    page = browsers.hearing(440).new_page()
+    faults: list[str] = []
+    with browsers.answering(0.2, faults), pytest.raises(Error, match="closed"):
+        page.evaluate("new Promise(() => {})")
+    assert faults == ["the browser was not done after 0.2 s and was ended"]
+    page = browsers.hearing(440).new_page()
+    assert page.evaluate("1 + 1") == 2
+    page.close()

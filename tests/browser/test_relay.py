@@ -14,11 +14,23 @@ from tests.browser.conftest import OpenPage
 from tests.browser.listening import expect_state, expect_tone
 from tests.support.relay_process import RelayProcess
 
+CHANNELS = {
+    "xa": ['title = "Xã Tân Phú"', "public = true"],
+    "thay": ['title = "Xã Thay Phiên"', "public = true"],
+    "kin": ['title = "Họp Uỷ ban"'],
+}
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """For tests that have a channel each."""
+    with RelayProcess(tmp_path_factory.mktemp("relay"), CHANNELS) as running:
+        yield running
+
 
 @pytest.fixture
-def relay(tmp_path: Path) -> Iterator[RelayProcess]:
-    channels = {"xa": ['title = "Xã Tân Phú"', "public = true"], "kin": ['title = "Họp Uỷ ban"']}
-    with RelayProcess(tmp_path, channels) as running:
+def mortal(tmp_path: Path) -> Iterator[RelayProcess]:
+    with RelayProcess(tmp_path, CHANNELS) as running:
         yield running
 
 
@@ -26,7 +38,7 @@ def printed_token(relay: RelayProcess, scope: str, channel: str) -> str:
     """A token as an operator makes it."""
     command = [sys.executable, "-m", "loaedge", "token", "--config", str(relay.config)]
     command += ["--scope", scope, "--channel", channel]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def publish(open_page: OpenPage, relay: RelayProcess, *, microphone_hz: int, channel: str = "xa") -> Page:
@@ -38,9 +50,9 @@ def publish(open_page: OpenPage, relay: RelayProcess, *, microphone_hz: int, cha
     return page
 
 
-def listen(open_page: OpenPage, relay: RelayProcess) -> tuple[Page, list[Request]]:
+def listen(open_page: OpenPage, relay: RelayProcess, channel: str = "xa") -> tuple[Page, list[Request]]:
     """A page that listens, and the offers that it makes."""
-    page = open_page(f"{relay.base}/xa")
+    page = open_page(f"{relay.base}/{channel}")
     offers: list[Request] = []
     page.on("request", lambda request: offers.append(request) if request.method == "POST" else None)
     page.get_by_role("button", name="Nghe").click()
@@ -55,7 +67,8 @@ def test_a_voice_passes(open_page: OpenPage, relay: RelayProcess) -> None:
     expect_state(listener, "sounding")
     expect_tone(listener, 440)
     index = open_page(f"{relay.base}/")
-    expect(index.get_by_role("listitem")).to_contain_text("Đang phát · 1 nơi đang nghe")
+    xa = index.get_by_role("listitem").filter(has_text="Xã Tân Phú")
+    expect(xa).to_contain_text("Đang phát · 1 nơi đang nghe")
     speaker.get_by_role("button", name="Dừng phát").click()
     expect_state(listener, "waiting")
     speaker.get_by_role("button", name="Bắt đầu phát").click()
@@ -65,11 +78,11 @@ def test_a_voice_passes(open_page: OpenPage, relay: RelayProcess) -> None:
 
 
 def test_the_source_changes_without_renegotiation(open_page: OpenPage, relay: RelayProcess) -> None:
-    listener, offers = listen(open_page, relay)
-    first = publish(open_page, relay, microphone_hz=440)
+    listener, offers = listen(open_page, relay, "thay")
+    first = publish(open_page, relay, microphone_hz=440, channel="thay")
     expect_state(first, "on-air")
     expect_tone(listener, 440)
-    second = publish(open_page, relay, microphone_hz=880)
+    second = publish(open_page, relay, microphone_hz=880, channel="thay")
     second.get_by_role("button", name="Thay người đó và phát").click()
     expect_state(second, "on-air")
     expect_tone(listener, 880)
@@ -93,28 +106,28 @@ def test_a_private_channel_is_heard_with_a_token_only(open_page: OpenPage, relay
     expect_tone(listener, 440)
 
 
-def test_both_sides_come_back_after_a_restart(open_page: OpenPage, relay: RelayProcess) -> None:
-    listener, _ = listen(open_page, relay)
-    speaker = publish(open_page, relay, microphone_hz=440)
+def test_both_sides_come_back_after_a_restart(open_page: OpenPage, mortal: RelayProcess) -> None:
+    listener, _ = listen(open_page, mortal)
+    speaker = publish(open_page, mortal, microphone_hz=440)
     expect_tone(listener, 440)
-    relay.terminate()
+    mortal.terminate()
     expect_state(listener, "reconnecting")
     expect_state(speaker, "reconnecting")
-    assert relay.process_wait(20)
-    with relay:
+    assert mortal.process_wait(20)
+    with mortal:
         expect_state(speaker, "on-air")
         expect_state(listener, "sounding")
         expect_tone(listener, 440)
 
 
-def test_both_sides_come_back_after_a_power_cut(open_page: OpenPage, relay: RelayProcess) -> None:
-    listener, _ = listen(open_page, relay)
-    speaker = publish(open_page, relay, microphone_hz=440)
+def test_both_sides_come_back_after_a_power_cut(open_page: OpenPage, mortal: RelayProcess) -> None:
+    listener, _ = listen(open_page, mortal)
+    speaker = publish(open_page, mortal, microphone_hz=440)
     expect_tone(listener, 440)
-    relay.kill()
+    mortal.kill()
     # Nobody says goodbye: the page tells by what it hears, before the connection is given up.
     expect_state(listener, "waiting")
-    with relay:
+    with mortal:
         expect_state(speaker, "on-air")
         expect_state(listener, "sounding")
         expect_tone(listener, 440)

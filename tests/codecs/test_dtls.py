@@ -196,7 +196,35 @@ def test_any_one_lost_datagram_is_made_good(lost: int) -> None:
     assert finished == pytest.approx(0.5)
 
 
-def test_waits_double() -> None:
+@pytest.mark.parametrize("lost", range(1, 4))
+def test_the_round_trip_that_ice_measured_says_how_soon_a_lost_datagram_is_repeated(lost: int) -> None:
+    client, server = pair()
+    client.start(0.0, 0.1)
+    finished = shake(client, server, lambda number, _: number == lost)
+    assert finished == pytest.approx(0.15)
+
+
+def test_a_server_repeats_its_flight_for_a_client_that_says_hello_again_but_not_in_a_storm() -> None:
+    client, server = pair()
+    client.start(0.0, 0.1)
+    hello = client.take()
+    server.receive(0.0, hello[0])
+    lost = server.take()
+    assert lost
+    server.receive(0.15, hello[0])
+    again = server.take()
+    assert [len(data) for data in again] == [len(data) for data in lost]
+    for _ in range(100):
+        server.receive(0.151, hello[0])
+    assert server.take() == []
+    for data in again:
+        client.receive(0.2, data)
+    for data in client.take():
+        server.receive(0.2, data)
+    assert server.state == "connected"
+
+
+def test_waits_grow_by_half() -> None:
     client, _ = pair()
     client.start(0.0)
     times, now = [], 0.0
@@ -206,7 +234,7 @@ def test_waits_double() -> None:
         now = deadline
         client.on_timeout(now)
         times.append(now)
-    assert times == pytest.approx([0.5, 1.5, 3.5, 7.5, 15.5, 23.5, 31.5])
+    assert times == pytest.approx([0.5, 1.25, 2.375, 4.0625, 6.0625, 8.0625, 10.0625])
     stamps = [data[5:11] for data in client.take()]
     assert stamps == [number.to_bytes(6, "big") for number in range(8)]
 

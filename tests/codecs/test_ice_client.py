@@ -83,19 +83,23 @@ def test_one_candidate_is_checked_and_nominated_in_two_round_trips() -> None:
     simulation.run(0.05)
     assert agent.nominated
     assert agent.remote == A
+    assert agent.round_trip == pytest.approx(0.02)
     checks = [stun.parse(data) for _, data, source, _ in simulation.sent if source == HERE]
     assert [check.nominates for check in checks] == [False, True]
     assert all(check.username == "serv:clie" and check.controlling is not None for check in checks)
     assert all(check.verify(THEIR_PASSWORD) for check in checks)
 
 
-def test_dead_candidates_are_checked_by_priority_50_ms_apart_then_with_doubled_waits() -> None:
+def test_dead_candidates_are_checked_by_priority_50_ms_apart_then_more_and_more_rarely() -> None:
     simulation, agent = against_lite(candidate(A, 1), candidate(B, 3), candidate(C, 2), alive=())
-    simulation.run(0.45)
-    assert [(round(t, 3), target) for t, _, _, target in simulation.sent] == [(0.0, B), (0.05, C), (0.1, A)]
+    simulation.run(0.09)
+    assert [(round(t, 3), target) for t, _, _, target in simulation.sent] == [(0.0, B), (0.05, C)]
     simulation.run(70)
     times = [t for t, _, _, target in simulation.sent if target == B]
-    assert times == pytest.approx([0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5])
+    waits = [after - before for before, after in pairwise(times)]
+    assert waits[0] == pytest.approx(0.1)
+    assert all(after >= before - 1e-9 for before, after in pairwise(waits))
+    assert waits[-1] == pytest.approx(2.0)
     assert len(simulation.sent) == 3 * MAX_TRANSMISSIONS
     assert agent.remote is None
     assert agent.next_deadline() is None
@@ -122,6 +126,31 @@ def test_a_lost_check_and_a_lost_nomination_are_repeated() -> None:
     simulation.lost = lambda source, _: source == HERE and next(losses, False)
     simulation.run(3.0)
     assert agent.nominated
+
+
+@pytest.mark.parametrize("deaf", [HERE, A])
+def test_a_burst_that_loses_the_first_five_packets_of_a_direction_costs_half_a_second(
+    deaf: Address,
+) -> None:
+    simulation, agent = against_lite(candidate(A, 100))
+    passed = iter(range(100))
+    simulation.lost = lambda _, target: target == deaf and next(passed) < 5
+    simulation.run(0.6)
+    assert agent.nominated
+    assert agent.round_trip == pytest.approx(0.02)
+
+
+def test_answers_to_every_repetition_over_a_long_way_are_no_refusals() -> None:
+    agent, server = client(), lite()
+    agent.set_remote("serv", THEIR_PASSWORD, [candidate(A, 1)], lite=True)
+    for now in (0.0, 0.1, 0.2):
+        agent.on_timeout(now)
+    for data, _ in agent.outgoing:
+        assert server.receive(0.3, data, HERE) is None
+    agent.outgoing.clear()
+    assert [agent.receive(0.6, data, A) for data, _ in server.outgoing] == [None] * 3
+    assert agent.round_trip == pytest.approx(0.6)
+    assert len(agent.outgoing) == 1  # one nomination, however many answers
 
 
 def test_candidates_may_come_late_and_are_bounded() -> None:
@@ -151,11 +180,13 @@ def test_a_response_from_elsewhere_or_unsigned_is_refused() -> None:
     unknown = stun.binding_response(bytes(12), HERE, THEIR_PASSWORD)
     assert agent.receive(0.1, good, C) == "stun_integrity"
     assert agent.receive(0.1, forged, A) == "stun_integrity"
-    assert agent.receive(0.1, unknown, A) == "stun_integrity"
+    assert agent.receive(0.1, unknown, A) is None  # signed, and no answer to anything
     assert agent.receive(0.1, b"\0\1", A) == "stun_malformed"
     assert agent.remote is None
     assert agent.receive(0.1, good, A) is None
-    assert agent.receive(0.2, good, A) == "stun_integrity"  # answered once
+    nominations = len(agent.outgoing)
+    assert agent.receive(0.2, good, A) is None
+    assert len(agent.outgoing) == nominations  # answered once
 
 
 def test_consent_is_asked_every_five_seconds_and_lost_after_thirty() -> None:
@@ -172,6 +203,27 @@ def test_consent_is_asked_every_five_seconds_and_lost_after_thirty() -> None:
     simulation.run(before + 31 - simulation.now)
     assert agent.consent_lost
     assert agent.next_deadline() is None
+
+
+def test_an_idle_agent_asks_rarely_and_at_once_when_woken() -> None:
+    simulation, agent = against_lite(candidate(A, 100))
+    simulation.run(10)
+    agent.set_consent(simulation.now, interval=50.0, timeout=125.0)
+    simulation.run(300)
+    asked = [t for t, _, source, _ in simulation.sent if source == HERE and t > 10.5]
+    assert all(40.0 <= later - earlier <= 60.0 for earlier, later in pairwise(asked))
+    assert not agent.consent_lost
+    simulation.lost = lambda source, _: source == A
+    simulation.run(50)
+    woken = simulation.now
+    agent.set_consent(woken, interval=5.0, timeout=15.0)
+    assert agent.next_deadline() == woken
+    simulation.run(1)
+    assert [t for t, _, source, _ in simulation.sent if source == HERE][-1] == woken
+    simulation.run(13)
+    assert not agent.consent_lost
+    simulation.run(2)
+    assert agent.consent_lost
 
 
 @pytest.mark.parametrize("seeds", [(1, 2), (2, 1), (3, 4), (4, 3)])

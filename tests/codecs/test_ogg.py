@@ -167,6 +167,21 @@ def test_flush_hands_over_at_once_and_the_end_still_comes() -> None:
     assert len(read(file.getvalue())) == 3
 
 
+def test_one_reader_may_be_given_the_end_while_the_stream_goes_on() -> None:
+    file = io.BytesIO()
+    writer = OggOpusWriter(file.write, serial=1)
+    for _ in range(120):
+        writer.write_packet(b"\xf8\x01")
+    ended = OggOpusReader(io.BytesIO(file.getvalue() + writer.ending()))
+    assert len(list(ended)) == 120
+    assert ended.complete
+    writer.write_packet(b"\xf8\x01")
+    writer.close()
+    whole = OggOpusReader(io.BytesIO(file.getvalue()))
+    assert [granule for granule, _ in whole] == [960 * number for number in range(1, 122)]
+    assert (whole.complete, whole.damaged) == (True, 0)
+
+
 def test_nothing_after_the_end_and_nothing_but_opus() -> None:
     writer = OggOpusWriter(io.BytesIO().write, serial=1)
     for broken in (b"", b"\x03", b"\x1b\x03", bytes(70_000)):

@@ -70,6 +70,24 @@ def test_a_fifth_of_all_datagrams_lost(seed: int) -> None:
     session.connect()
 
 
+@pytest.mark.parametrize("deaf", [CLIENT, SERVER])
+def test_a_burst_of_five_losses_at_any_moment_of_the_setup_costs_three_seconds_at_most(
+    deaf: tuple[str, int],
+) -> None:
+    """A mobile link loses several packets in a row; a receiver whose relay died has as long as its buffer lasts."""
+    for first in range(6):
+        session = Session()
+        session.wire.delay = 0.06
+        passed = iter(range(1000))
+        session.wire.drop = lambda _data, _source, target, passed=passed, first=first: (
+            target == deaf and first <= next(passed) < first + 5
+        )
+        session.start()
+        began = session.wire.now
+        assert session.wire.run(5.0, lambda session=session: session.client.connected is not None), first
+        assert session.wire.now - began < 3.0, first
+
+
 def test_the_last_flight_of_the_server_lost_is_sent_again() -> None:
     session = Session()
     lost: list[bytes] = []

@@ -21,6 +21,7 @@ from loacodecs.rtcp import (
     SourceDescription,
     Unknown,
 )
+from loacodecs.rtcp_xr import Delay, ExtendedReport
 from loacodecs.rtp import ntp_from_unix
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
@@ -38,6 +39,12 @@ any_packet: st.SearchStrategy[Packet] = st.one_of(
     st.builds(SourceDescription, u32, cnames),
     st.builds(Goodbye, st.lists(u32, max_size=31).map(tuple)),
     st.builds(Nack, u32, u32, lost_numbers),
+    st.builds(
+        ExtendedReport,
+        u32,
+        st.none() | u64,
+        st.lists(st.builds(Delay, u32, u32, u32), max_size=5).map(tuple),
+    ),
 )
 compounds = st.lists(any_packet, min_size=1, max_size=5)
 
@@ -49,7 +56,7 @@ def test_a_compound_survives_the_wire(packets: list[Packet]) -> None:
     assert rtcp.parse(data) == packets
 
 
-@given(compounds)
+@given(compounds.map(lambda packets: [p for p in packets if not isinstance(p, ExtendedReport)]).filter(bool))
 def test_aiortc_reads_what_we_write(packets: list[Packet]) -> None:
     theirs = aiortc_rtp.RtcpPacket.parse(rtcp.serialize(packets))
     assert len(theirs) == len(packets)

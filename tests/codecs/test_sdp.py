@@ -96,7 +96,9 @@ def test_the_answer_to_chromium_refuses_what_is_not_audio_in_its_place() -> None
 def test_chromium_listening() -> None:
     offer = sdp.parse_offer(offer_text("chromium_listen"))
     assert offer.direction == "recvonly"
-    answer = sdp.parse_answer(answer_to(offer, "sendonly", ssrc=99, cname="loa", red=True))
+    answer = sdp.parse_answer(
+        answer_to(offer, "sendonly", ssrc=99, cname="loa", delivery=sdp.Delivery(redundancy=1))
+    )
     assert (answer.ssrc, answer.cname, answer.red_payload_type) == (99, "loa", 63)
     with pytest.raises(NegotiationError):
         answer_to(offer, "recvonly")
@@ -156,6 +158,104 @@ def test_our_offer_reads_back() -> None:
     plain = sdp.parse_offer(offer_of_ours(nack=False))
     assert not plain.nack
     assert plain.red_payload_type is None
+
+
+def test_a_receiver_asks_for_its_rendition() -> None:
+    text = offer_of_ours(
+        direction="recvonly", red=2, red_first=True, ptime=60, session_attributes=["x-loa-idle:50"]
+    )
+    head, audio = text.split("m=")
+    assert "a=x-loa-idle:50\r\n" in head
+    assert audio.startswith("audio 9 UDP/TLS/RTP/SAVPF 63 111\r\n")
+    assert "a=fmtp:63 111/111/111\r\n" in audio
+    assert "a=ptime:60\r\n" in audio
+    offer = sdp.parse_offer(text)
+    assert offer.red_payload_type == 63
+    assert offer.delivery == sdp.Delivery(ptime_ms=60, redundancy=2, red_first=True, idle_s=50)
+    assert "SAVPF 111 63" in offer_of_ours(red=1)
+
+
+@pytest.mark.parametrize("name", ["chromium_listen", "chromium_publish"])
+def test_browsers_offer_red_after_opus(name: str) -> None:
+    offer = sdp.parse_offer(offer_text(name))
+    assert offer.delivery == sdp.Delivery(redundancy=1)
+    assert offer.red_payload_type == 63
+
+
+def test_offers_that_say_nothing_wish_for_nothing() -> None:
+    firefox = offer_of_ours().replace("SAVPF 111", "SAVPF 109 9 0 8 101").replace(":111 ", ":109 ")
+    for text in (firefox, offer_text("gstreamer_publish"), offer_text("ffmpeg_active")):
+        assert sdp.parse_offer(text).delivery == sdp.Delivery()
+
+
+def test_the_answer_says_what_is_agreed_to() -> None:
+    text = offer_of_ours(
+        direction="recvonly", red=2, ptime=60, session_attributes=["x-loa-idle:50", "x-loa-adaptive"]
+    )
+    offer = sdp.parse_offer(text)
+    assert offer.delivery == sdp.Delivery(60, 2, False, adaptive=True, idle_s=50)
+    answer = answer_to(offer, "sendonly", delivery=offer.delivery)
+    head, audio = answer.split("m=")
+    assert "a=x-loa-idle:50\r\n" in head
+    assert "a=x-loa-adaptive\r\n" in head
+    assert audio.startswith("audio 8189 UDP/TLS/RTP/SAVPF 111 63\r\n")
+    assert sdp.parse_answer(answer).delivery == offer.delivery
+    first = sdp.Delivery(redundancy=1, red_first=True)
+    answer = answer_to(offer, "sendonly", delivery=first)
+    assert "SAVPF 63 111\r\n" in answer
+    assert "a=fmtp:63 111/111\r\n" in answer
+    assert "x-loa" not in answer
+    assert "a=ptime" not in answer
+    assert sdp.parse_answer(answer).delivery == first
+    plain = sdp.parse_offer(offer_of_ours(direction="recvonly"))
+    assert "red" not in answer_to(plain, "sendonly", delivery=first), "what was not offered is not agreed to"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a=ptime:60", sdp.Delivery(ptime_ms=60)),
+        ("a=ptime:121", sdp.Delivery()),
+        ("a=ptime:-60", sdp.Delivery()),
+        ("a=ptime:60.5", sdp.Delivery()),
+        ("a=ptime:" + "9" * 5_000, sdp.Delivery()),
+        ("a=ptime", sdp.Delivery()),
+        ("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111", sdp.Delivery(redundancy=1)),
+        ("a=rtpmap:63 red/48000/2", sdp.Delivery(redundancy=1)),
+        ("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/109", sdp.Delivery()),
+        ("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111" + "/111" * 900, sdp.Delivery(redundancy=15)),
+    ],
+)
+def test_wishes_out_of_range_are_none(line: str, expected: sdp.Delivery) -> None:
+    text = offer_of_ours().replace("SAVPF 111", "SAVPF 111 63") + line + "\r\n"
+    assert sdp.parse_offer(text).delivery == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("5", 5), ("300", 300), ("4", 0), ("301", 0), ("\u0665\u0660", 0)]
+)
+def test_consent_may_rest_for_5_to_300_s(value: str, expected: int) -> None:
+    offer = sdp.parse_offer(offer_of_ours(session_attributes=[f"x-loa-idle:{value}"]))
+    assert offer.delivery.idle_s == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("rcvr-rtt=all", True),
+        ("stat-summary=loss,dup rcvr-rtt=all:10000 voip-metrics", True),
+        ("rcvr-rtt=sender", False),
+        ("rcvr-rtt=allx", False),
+        ("pkt-loss-rle", False),
+    ],
+)
+def test_a_listener_may_ask_the_time(value: str, expected: bool) -> None:
+    offer = sdp.parse_offer(offer_of_ours(session_attributes=[f"rtcp-xr:{value}"]))
+    assert offer.delivery.clock is expected
+    answer = answer_to(offer, delivery=offer.delivery)
+    assert ("a=rtcp-xr:rcvr-rtt=all\r\n" in answer.partition("m=")[0]) is expected
+    # Browsers say it of a section; for them it would be work without use.
+    assert not sdp.parse_offer(offer_of_ours() + f"a=rtcp-xr:{value}\r\n").delivery.clock
 
 
 def test_stereo_is_agreed_to_and_words_are_not_echoed() -> None:
@@ -329,6 +429,8 @@ def test_mutated_offers_raise_only_ours(name: str) -> None:
             continue
         assert 0 <= offer.opus_payload_type <= 127
         direction = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(offer.direction, "inactive")
-        sdp.parse_answer(answer_to(offer, direction, ssrc=1, red=True, extensions=list(offer.extensions)))
+        sdp.parse_answer(
+            answer_to(offer, direction, ssrc=1, delivery=offer.delivery, extensions=list(offer.extensions))
+        )
         answered += 1
     assert answered  # some mutations are harmless, and then our answer must be well-formed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 
 import httpx
@@ -62,9 +64,37 @@ async def test_a_pulled_channel_comes_back_when_its_upstream_does(tmp_path: Path
                 await ear.hear(1.0, patience=40)
                 assert abs(dominant_frequency((await ear.hear(1.0))[-40_000:]) - 880) < 3
                 assert not ear.ended.is_set()
+                async with httpx.AsyncClient(base_url=district.base) as client:
+                    lines = (await client.get("/metrics")).text.splitlines()
+                told = dict(line.rsplit(" ", 1) for line in lines if line.startswith("loa_upstream_"))
+                assert told['loa_upstream_connected{channel="tinh"}'] == "1.0"
+                assert float(told['loa_upstream_reconnects_total{channel="tinh"}']) >= 1
+                assert float(told['loa_upstream_silent_seconds{channel="tinh"}']) < 1
         finally:
             await voice.close()
             await ear.close()
+
+
+async def test_an_emergency_at_the_first_relay_is_one_at_the_next_that_trusts_it(tmp_path: Path) -> None:
+    with RelayProcess(tmp_path / "province", {"tinh": []}) as province:
+        name = re.findall(r"know this relay as (loa-[\w-]{16})", province.log.read_text())[0]
+        trusting = pulled("tinh", province, province.token("listen", channels=["tinh"]))
+        trusting["tinh"].append(f'class_from = "{name}"')
+        with RelayProcess(tmp_path / "district", trusting) as district:
+            path = "/api/v1/channels/tinh/class"
+            bearer = {"Authorization": f"Bearer {province.token('emergency')}"}
+            async with httpx.AsyncClient() as client, asyncio.timeout(20):
+                declared = {"class": "emergency", "ttl_s": 60}
+                told = await client.put(province.base + path, json=declared, headers=bearer)
+                assert told.status_code == 200
+                bearer = {"Authorization": f"Bearer {district.token('listen')}"}
+                events = client.stream("GET", f"{district.base}{path}/events", headers=bearer)
+                async with events as answer:
+                    async for line in answer.aiter_lines():
+                        if "emergency" in line:
+                            break
+                shown = (await client.get(district.base + path, headers=bearer)).json()
+        assert (shown["class"], shown["declared_by"]) == ("emergency", name)
 
 
 async def test_a_pulled_channel_cannot_be_published_to(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def test_a_second_signal_forces(tmp_path: Path) -> None:
         relay.terminate()
         await asyncio.to_thread(until, lambda: "draining" in relay.log.read_text())
         relay.terminate()
-        assert await asyncio.to_thread(relay.process_wait, 0.8)
+        assert await asyncio.to_thread(relay.process_wait, 10)
         assert relay.process is not None
         assert relay.process.returncode == 1
 

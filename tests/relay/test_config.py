@@ -24,6 +24,7 @@ listeners_max = 100
 consent_timeout = "15s"
 media_timeout = "500ms"
 history = 512
+retransmissions = 50
 receive_buffer = 1048576
 send_buffer = 2097152
 [http]
@@ -49,6 +50,11 @@ public = true
 [channels."xa.01"]
 source = "whep+https://tinh.example/tinh/whep"
 token_file = "tinh.token"
+[devices]
+telemetry_on_air = "5s"
+telemetry_idle = "2m"
+links_max = 500
+receipts_keep = "30d"
 [metrics]
 public = true
 [log]
@@ -85,6 +91,11 @@ def test_a_full_file(tmp_path: Path) -> None:
     assert config.media.consent_timeout == 15
     assert config.media.media_timeout == 0.5
     assert config.http.ice_servers[0].urls == ("turn:turn.example:3478",)
+    devices = config.devices
+    assert (devices.telemetry_on_air, devices.telemetry_idle) == (5, 120)
+    assert (devices.links_max, devices.receipts_keep) == (500, 30 * 86_400)
+    assert config.command_key_file == tmp_path / "state" / "command-key"
+    assert config.store_file == tmp_path / "state" / "loa.sqlite3"
     assert config.channels.auto
     assert set(config.channels.named) == {"tinh", "xa.01"}
     assert config.channels.is_public("tinh")
@@ -135,6 +146,14 @@ def test_secrets_do_not_show() -> None:
         ),
         ("[[http.ice_servers]]\nurls = []\n", "http.ice_servers[0].urls: "),
         ("[media]\nthreads = 'many'", "media.threads: must be a whole number"),
+        (
+            "[media]\nretransmissions = -1",
+            "media.retransmissions: input should be greater than or equal to 0",
+        ),
+        (
+            '[channels.xa]\nrenditions = ["60ms", "red-3"]',
+            "channels.xa.renditions[1]: input should be '40ms', '60ms', 'red-1' or 'red-2'",
+        ),
         ("[media]\nhistory = 1", "media.history: input should be greater than or equal to 16"),
         ("[media]\nconsent_timeout = 30", "media.consent_timeout: a duration needs a unit; write it as"),
         ("[media]\nmedia_timeout = '2 weeks'", "media.media_timeout: '2 weeks' is not a duration"),
@@ -150,6 +169,11 @@ def test_secrets_do_not_show() -> None:
         ("[http]\ntls = 'files'", 'http: tls = "files" needs both certificate and key'),
         ("[http]\ncertificate = 'x'", 'http: certificate and key are used only with tls = "files"'),
         ("[http]\ntrusted_proxies = ['proxy']", "http.trusted_proxies[0]: 'proxy'"),
+        (
+            "[devices]\ntelemetry_idle = '1s'",
+            "devices.telemetry_idle: input should be greater than or equal to 5",
+        ),
+        ("[devices]\nreceipts_keep = 400", "devices.receipts_keep: a duration needs a unit"),
         ("[auth]\nenabled = 'maybe'", "auth.enabled: must be true or false"),
         ("[channels.Xa]", "channels.Xa: 'Xa' cannot name a channel"),
         ("[channels.metrics]", "channels.metrics: 'metrics' is a word of the relay's own addresses"),
@@ -321,3 +345,12 @@ def test_the_examples_of_the_handbook_are_right(tmp_path: Path) -> None:
     assert examples
     for example in examples:
         load(write(tmp_path, example), {})
+
+
+def test_folders_of_sources_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "loa.toml"
+    file.write_text('[sources]\nallow_files = ["jingles", "/srv/loa"]\nallow_hosts = ["*.vov.vn"]\n')
+    sources = load(file, {}).sources
+    assert sources.allow_files == (tmp_path / "jingles", Path("/srv/loa"))
+    assert sources.allow_hosts == ("*.vov.vn",)
+    assert not sources.allow_private

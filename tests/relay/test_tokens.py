@@ -15,7 +15,7 @@ import jwt
 import pytest
 
 from loacodecs.errors import ConfigurationError
-from relay.tokens import SECRET_BYTES, Secret, TokenError, Tokens, load_secret
+from relay.tokens import SECRET_BYTES, MeetingRole, Scope, Secret, TokenError, Tokens, load_secret
 
 KEY = b"k" * 32
 NOW = 1_800_000_000.0
@@ -55,6 +55,23 @@ def test_a_token_gives_back_what_was_granted(tokens: Tokens) -> None:
     assert grant.channels == ("xa", "h-*")
     assert grant.expires == NOW + 3600
     assert grant.id
+
+
+def test_a_token_may_say_what_its_bearer_is_in_a_meeting(tokens: Tokens) -> None:
+    def role(scope: Scope, role: MeetingRole | None) -> str:
+        token = tokens.mint(subject="s", scopes=[scope, "publish"], channels=["xa"], ttl=60, role=role)
+        return tokens.verify(token).meeting_role
+
+    assert role("publish", "chair") == "chair"
+    assert role("publish", "speaker") == "speaker"
+    assert role("publish", None) == "speaker"
+    assert role("admin", None) == "chair"
+    assert role("admin", "speaker") == "speaker"
+    with pytest.raises(ValueError, match="scope publish"):
+        tokens.mint(subject="s", scopes=["listen"], channels=["xa"], ttl=60, role="chair")
+    for wrong in ("king", 1, ["chair"], {}):
+        with pytest.raises(TokenError, match="claims"):
+            tokens.verify(signed(claims(role=wrong)))
 
 
 def test_every_token_has_an_id_of_its_own(tokens: Tokens) -> None:

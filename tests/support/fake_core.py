@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from relay.errors import PreconditionFailed, SessionNotFound
-from relay.ports import ChannelState, RelayStats, SessionCreated, SessionKind, TrickleResult
+from relay.ports import ChannelState, Hearing, RelayStats, SessionCreated, SessionKind, TrickleResult
 
 ANSWER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 SESSION = "session-AbCdEf0123456789"
@@ -24,6 +24,10 @@ class FakeCore:
     statistics: RelayStats = field(default_factory=RelayStats)
     readiness: tuple[bool, str] = (True, "")
     is_draining: bool = False
+    talking: set[tuple[str, str]] = field(default_factory=set)
+    """Sessions that publish to mixed channels."""
+    heard: dict[tuple[str, str], list[Hearing | None]] = field(default_factory=dict)
+    """What is answered of sessions that may await a chime: one after the other, the last for ever."""
 
     @property
     def draining(self) -> bool:
@@ -44,9 +48,17 @@ class FakeCore:
         return self._created("publish", channel, offer, replace, subject, local_address)
 
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None
+        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
     ) -> SessionCreated:
-        return self._created("listen", channel, offer, subject, local_address)
+        rest = (without,) if without else ()
+        return self._created("listen", channel, offer, subject, local_address, *rest)
+
+    def talks(self, channel: str, session: str) -> bool:
+        return (channel, session) in self.talking
+
+    def hearing(self, channel: str, session: str) -> Hearing | None:
+        answers = self.heard.get((channel, session), [])
+        return answers.pop(0) if len(answers) > 1 else answers[0] if answers else None
 
     def _created(self, *call: object) -> SessionCreated:
         self.calls.append(call)
@@ -63,6 +75,9 @@ class FakeCore:
         if if_match not in (ETAG, "*"):
             raise PreconditionFailed("an older ICE session")
         return TrickleResult("etag-2", self.restart_fragment)
+
+    async def bar(self, subject: str) -> None:
+        self.calls.append(("bar", subject))
 
     async def close(self, channel: str, kind: SessionKind, session: str) -> None:
         self.calls.append(("close", channel, kind, session))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,18 +15,24 @@ from pathlib import Path
 
 import httpx
 
+from bench.leash import leashed
 from relay.tokens import Scope, Tokens, load_secret
 
 
 def free_port(kind: socket.SocketKind) -> int:
-    """A port nobody listens on just now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has just now, below those that Linux gives away: it stays free until it is bound, or again."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RelayProcess:
-    """Starts on entry, is killed on exit if it is still there. `channels` maps names to TOML lines."""
+    """Starts on entry, is killed on exit and when the tests end, if it is still there.
+
+    `channels` maps names to TOML lines.
+    """
 
     def __init__(
         self, folder: Path, channels: Mapping[str, Sequence[str]], *, extra: str = "", http_port: int = 0
@@ -55,18 +63,27 @@ class RelayProcess:
     def __enter__(self) -> RelayProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "loaedge", "serve", "--config", str(self.config)],
+                leashed([sys.executable, "-m", "loaedge", "serve", "--config", str(self.config)]),
                 stdout=log,
                 stderr=log,
                 env={key: value for key, value in os.environ.items() if not key.startswith("LOA_")},
             )
+        try:
+            self._wait_until_ready()
+        except BaseException:  # nobody calls __exit__ then
+            self.kill()
+            raise
+        return self
+
+    def _wait_until_ready(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"the relay ended: {self.log.read_text()}")
             try:
                 if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:
-                    return self
+                    return
             except httpx.HTTPError:
                 self.process_wait(0.05)
         raise AssertionError(f"the relay never became ready: {self.log.read_text()}")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+def until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
     """Return as soon as `condition()` holds; AssertionError after `timeout` seconds."""
     never = threading.Event()
     end = time.monotonic() + timeout

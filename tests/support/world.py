@@ -20,12 +20,14 @@ from relay.net.addresses import AddressBook
 from relay.net.fanout import FanoutEngine, FanoutTable
 from relay.net.histogram import HistogramCounter
 from relay.net.port import UdpPort, open_port
-from relay.net.receive import BatchReceiver
+from relay.net.watch import Watch
 from relay.ports import SessionCreated
 from relay.sessions.hub import Hub
 from relay.sessions.reports import Reporter
 
 T = TypeVar("T")
+
+NO_WISHES = sdp.Delivery()
 
 UNIX = 1_700_000_000.0
 """Unix time of the world's clock at 0."""
@@ -37,7 +39,7 @@ class InlineReactor:
     alive = True
 
     def __init__(self) -> None:
-        self.ports: list[UdpPort] = []
+        self.watch: Watch | None = None
         self.send_errors = self.datagrams = self.overflows = 0
         self.lag = HistogramCounter()
 
@@ -50,29 +52,19 @@ class InlineReactor:
         return future
 
     def add_port(self, port: UdpPort) -> None:
-        self.ports.append(port)
+        assert self.watch is not None
+        self.watch.add(port)
 
     def remove_port(self, port: UdpPort) -> None:
-        self.ports.remove(port)
+        assert self.watch is not None
+        self.watch.remove(port)
         port.close()
-
-
-class HandClockReceiver(BatchReceiver):
-    """What arrives, arrives at the world's time."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def datagram(self, index: int) -> tuple[bytes, bytes, float]:
-        data, source, _ = super().datagram(index)
-        return data, source, UNIX + self._world.now
 
 
 class World:
     """One relay core, a clock, and the clients made by `client`."""
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, *, compiled: bool = True) -> None:
         self.now = 0.0
         self.config = config or Config.model_validate(
             {"channels": {"named": {"xa": {"title": "Xã"}, "tinh": {}}}}
@@ -80,8 +72,6 @@ class World:
         self.reactor = InlineReactor()
         media = self.config.media
         port = open_port("127.0.0.1", 0, receive_buffer=1 << 22, send_buffer=1 << 22)
-        self.reactor.add_port(port)
-        port.receiver = HandClockReceiver(self)
         self.port = port
         table = FanoutTable(media.listeners_max)
         self.engine = FanoutEngine(table, 1)
@@ -90,12 +80,13 @@ class World:
             self.engine,
             Reporter(self.engine),
             wall=lambda: UNIX + self.now,
+            **({} if compiled else {"sources": 0}),
         )
+        self.watch = self.reactor.watch = Watch(self.engine, self.hub.upkeep, self.hub.sources)
+        self.watch.add(port)
         self.core = Core(
             self.config,
             CERTIFICATE,
-            table,
-            self.engine,
             self.hub,
             self.reactor,  # type: ignore[arg-type]  # the one method the core uses
             AddressBook([port.address]),
@@ -109,17 +100,20 @@ class World:
     def __exit__(self, *exc: object) -> None:
         for client in self.clients:
             client.socket.close()
-        for port in list(self.reactor.ports):
+        for port in self.watch.ports:
             port.close()
+        self.watch.close()
         self.engine.close()
 
     def turn(self) -> bool:
         """One turn of everybody; False when nothing moved."""
-        moved = False
-        for port in list(self.reactor.ports):
-            while count := port.receiver.receive(port.fd):
-                self.hub.on_batch(port, count, self.now)
-                moved = True
+        self.watch.set_clock(self.now, UNIX + self.now)
+        before = self.watch.datagrams
+        batch = self.watch.wait(0.0)
+        self.hub.settle()
+        if batch is not None:
+            self.hub.on_batch(batch)
+        moved = self.watch.datagrams > before
         while self.hub.work(self.now):
             moved = True
         for client in self.clients:
@@ -138,18 +132,26 @@ class World:
             self.hub.on_tick(self.now)
             self.settle()
 
-    async def publisher(self, channel: str = "xa", *, replace: bool = False, connect: bool = True) -> Client:
+    async def publisher(
+        self, channel: str = "xa", *, replace: bool = False, connect: bool = True, subject: str = "test"
+    ) -> Client:
         """A client that publishes to `channel`."""
         client = Client(direction="sendonly", extensions=(rtp.AUDIO_LEVEL_URI,))
         created = await self.core.publish(
-            channel, client.offer, replace=replace, subject="test", local_address="127.0.0.1"
+            channel, client.offer, replace=replace, subject=subject, local_address="127.0.0.1"
         )
         return self._join(client, created, connect)
 
-    async def listener(self, channel: str = "xa", *, connect: bool = True) -> Client:
-        """A client that listens to `channel`."""
-        client = Client(direction="recvonly", extensions=(rtp.ABS_CAPTURE_TIME_URI,))
-        created = await self.core.listen(channel, client.offer, subject="test", local_address="127.0.0.1")
+    async def listener(
+        self, channel: str = "xa", *, connect: bool = True, wishes: sdp.Delivery = NO_WISHES,
+        edit: Callable[[str], str] = str, subject: str = "test", without: str = "",
+    ) -> Client:  # fmt: skip
+        """A client that listens to `channel`; `edit` has the last word on its offer. `without` a session of it."""
+        client = Client(direction="recvonly", extensions=(rtp.ABS_CAPTURE_TIME_URI,), wishes=wishes)
+        client.offer = edit(client.offer)
+        created = await self.core.listen(
+            channel, client.offer, subject=subject, local_address="127.0.0.1", without=without
+        )
         return self._join(client, created, connect)
 
     def _join(self, client: Client, created: SessionCreated, connect: bool) -> Client:
@@ -170,7 +172,14 @@ class Client:
 
     created: SessionCreated
 
-    def __init__(self, *, direction: str, extensions: tuple[str, ...], nack: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        direction: str,
+        extensions: tuple[str, ...],
+        nack: bool = True,
+        wishes: sdp.Delivery = NO_WISHES,
+    ) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.socket.setblocking(False)
@@ -188,6 +197,15 @@ class Client:
             extensions=extensions,
             nack=nack,
             session_id=1,
+            red=wishes.redundancy,
+            red_first=wishes.red_first,
+            ptime=wishes.ptime_ms,
+            session_attributes=[
+                *(["x-loa-adaptive"] if wishes.adaptive else []),
+                *([f"x-loa-idle:{wishes.idle_s}"] if wishes.idle_s else []),
+                *([f"x-loa-recent:{wishes.recent_ms}"] if wishes.recent_ms else []),
+                *(["rtcp-xr:rcvr-rtt=all"] if wishes.clock else []),
+            ],
         )
         self.answer: sdp.AudioDescription | None = None
         self.keys: srtp.Keys | None = None
@@ -196,6 +214,8 @@ class Client:
         self.closed: str | None = None
         self.sealed: list[bytes] = []
         """Datagrams as they came, still sealed."""
+        self.lost: Callable[[bytes], bool] = lambda datagram: False
+        """Which datagrams of sound never reach the client."""
 
     def accept(self, answer: str, now: float) -> None:
         self.answer = sdp.parse_answer(answer)
@@ -210,6 +230,8 @@ class Client:
                 break
             moved = True
             if data[0] >= 128 and not rtp.is_rtcp(data):
+                if self.lost(data):
+                    continue
                 self.sealed.append(data)
             self.peer.receive(now, data, source)
         deadline = self.peer.next_deadline()

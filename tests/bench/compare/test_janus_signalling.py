@@ -20,6 +20,7 @@ from loacodecs.certificate import Certificate
 
 CERTIFICATE = Certificate.generate("test")
 PATIENCE_S = 5.0
+GOODBYE: dict[str, Any] = {}
 
 # As Janus 1.1.2 offers with ice_lite
 JANUS_OFFER = f"""v=0
@@ -73,16 +74,19 @@ class Janus:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = PATIENCE_S
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 self._reply(janus.asked(self.path, body) | {"transaction": body["transaction"]})
 
             def do_GET(self) -> None:
-                try:
-                    self._reply([janus.events.get(timeout=PATIENCE_S * 4)])
-                except queue.Empty:
-                    self._reply({"janus": "keepalive"})
+                event = janus.events.get()
+                if event is GOODBYE:
+                    janus.events.put(GOODBYE)  # for the next that polls
+                    self.close_connection = True
+                else:
+                    self._reply([event])
 
             def _reply(self, body: object) -> None:
                 text = json.dumps(body).encode()
@@ -95,10 +99,9 @@ class Janus:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server.daemon_threads = False
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
     def asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +128,8 @@ class Janus:
         return {"janus": "ack"}
 
     def close(self) -> None:
+        """Ends the polls, too, whoever was there to hear of it, and waits for their threads."""
+        self.events.put(GOODBYE)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -65,8 +65,10 @@ def test_an_error_inside_leaves_the_private_network() -> None:
     assert network() == outside
 
 
+# The shell lets what runs in the background ignore SIGINT, and that is inherited.
 PROGRAM = """
-import subprocess, sys, threading
+import signal, subprocess, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from bench.compare.namespace import Namespace
 from bench.leash import leashed
 with Namespace():
@@ -85,6 +87,8 @@ def test_nothing_outlives_a_run_that_is_ended(ending: signal.Signals) -> None:
     assert run.stdout is not None
     with run.stdout:
         child = int(run.stdout.readline())
+        # The leash is put on by a program that then becomes the child.
+        until(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n")
         private = str(Path(f"/proc/{child}/ns/net").readlink())
         assert private != network()
         run.send_signal(ending)

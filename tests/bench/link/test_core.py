@@ -136,6 +136,15 @@ def test_the_recorder_is_told_every_fate_with_time_since_the_beginning() -> None
     assert rows[1][4] == pytest.approx((0.2, 0.2))
 
 
+def test_the_time_of_a_client_does_not_go_back() -> None:
+    rows: list[float] = []
+    core = ProxyCore(SLOW.links(1), record=lambda at, *_: rows.append(at))
+    flow = joined(core, A, 100.0)
+    core.from_relay(100.002, b"x", flow)
+    core.from_relay(100.001, b"x", flow)  # by a clock that had been read in two halves
+    assert rows == pytest.approx([0.0, 0.002, 0.002])
+
+
 def test_an_hour_of_a_stalling_link_passes_by_a_hand_clock() -> None:
     core = ProxyCore(PRESETS["P4"].links(3))
     flow = joined(core, A, 0.0)

@@ -101,16 +101,20 @@ async def test_delays_are_those_of_the_links_each_way(relay: End) -> None:
     path = PathConfig(LinkConfig(delay=Delay(0.05)), LinkConfig(delay=Delay(0.1)))
     async with UdpProxy(path.links(1), to=relay.address) as proxy:
         client = await End().open(remote=proxy.address)
-        began = time.monotonic()
-        client.send(b"ping")
-        _, source, at = await relay.next(0)
-        relay.send(b"pong", source)
-        answered = time.monotonic()
-        _, _, back = await client.next(0)
-        assert 0.05 <= at - began < 0.09
-        assert 0.1 <= back - answered < 0.14
-        late = proxy.report().late_max
-        assert 0 < late < 0.04
+        there, back = [], []
+        for number in range(5):
+            began = time.monotonic()
+            client.send(b"ping")
+            _, source, at = await relay.next(number)
+            there.append(at - began)
+            began = time.monotonic()
+            relay.send(b"pong", source)
+            _, _, at = await client.next(number)
+            back.append(at - began)
+        # A busy machine makes some of them later, none earlier.
+        assert 0.05 <= min(there) < 0.06
+        assert 0.1 <= min(back) < 0.11
+        assert 0 < proxy.report().late_max <= max(max(there) - 0.05, max(back) - 0.1)
         client.close()
 
 
@@ -121,18 +125,18 @@ async def test_the_links_decide_what_arrives_and_it_arrives_in_order(relay: End)
         client = await End().open(remote=proxy.address)
         client.send(b"hello")
         source = (await relay.next(0))[1]
-        for number in range(300):
+        for number in range(100):
             relay.send(number.to_bytes(2, "big"), source)
-            if number % 50 == 49:  # lets the proxy read before the next ones come
+            if number % 25 == 24:  # lets the proxy read meanwhile; a socket's buffer holds them all
                 await asyncio.sleep(0)
         link = path.links(5)(0, 0.0)[1]
-        expected = [number for number in range(300) for _ in link.fate(0.0, 2)]
+        expected = [number for number in range(100) for _ in link.fate(0.0, 2)]
         await client.until(lambda: len(client.received) >= len(expected))
         # Copies come right behind their originals here, since order is kept.
         assert [int.from_bytes(data, "big") for data, _, _ in client.received] == expected
-        assert proxy.report().down.lost == link.counts.lost > 30
+        assert proxy.report().down.lost == link.counts.lost > 10
         assert [bool(row[4]) for row in rows if row[2] == "down"] == [
-            number in set(expected) for number in range(300)
+            number in set(expected) for number in range(100)
         ]
         client.close()
 

@@ -19,7 +19,18 @@ def test_the_published_schemas_are_those_of_the_code() -> None:
 
 def test_every_scenario_has_a_published_schema_that_names_its_version() -> None:
     texts = {path.stem: json.loads(text) for path, text in schema.json_schemas().items()}
-    assert set(texts) == {"relay", "ramp", "compare", "join", "soak", "plan"}
+    assert set(texts) == {
+        "relay",
+        "ramp",
+        "compare",
+        "join",
+        "soak",
+        "links",
+        "edge",
+        "mixer",
+        "live",
+        "plan",
+    }
     for name, text in texts.items():
         assert text["properties"]["schema"]["const"] == "loa.bench/1"
         assert text["properties"]["scenario"]["const"] == name

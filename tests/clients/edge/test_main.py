@@ -38,6 +38,12 @@ sys.exit(f"loaded: {{heavy}}" if heavy else 0)
     assert result.returncode == 0, result.stderr
 
 
+def test_a_group_without_a_command_shows_its_commands_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench"]) == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert any(line.split()[:1] == ["relay"] for line in shown)
+
+
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
@@ -49,7 +55,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["publish"], "loa publish: Missing argument 'URL' (see 'loa publish --help')"),
-        (["frobnicate"], "No such command 'frobnicate'"),
+        (["frobnicate"], "No such command 'frobnicate'; there are bench, channel, "),
+        (["bench", "relays"], "No such command 'relays'; there are compare, diff, edge, "),
         (["--frobnicate"], "No such option"),
         (["listen", "https://host"], "names only the relay"),
         (["listen", "https://host/a", "--duration", "soon"], "is not a duration"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loacodecs.errors import ConfigurationError
-from loaedge.urls import endpoint
+from loaedge.urls import Token, endpoint
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,11 @@ def test_credentials_in_the_address_are_refused_without_repeating_them() -> None
     with pytest.raises(ConfigurationError) as caught:
         endpoint("https://me:s3cret@host/a", "whip")
     assert "s3cret" not in str(caught.value)
+
+
+def test_the_endpoint_of_another_server_is_taken_as_it_is_written() -> None:
+    there = endpoint("whip+https://media.example/webRTC/publish?key=1#token=abc", "whip")
+    assert there.url == "https://media.example/webRTC/publish?key=1"
+    assert there.token == Token("abc")
+    with pytest.raises(ConfigurationError):
+        endpoint("whip+https://media.example/", "whip")

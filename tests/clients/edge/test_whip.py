@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from loacodecs.errors import ConfigurationError
+from loaedge.control.tls import forgiving
 from loaedge.urls import Token, endpoint
 from loaedge.whip import ANSWER_LIMIT, IceServer, Signalling, SignallingError, Trust, parse_ice_servers
 from tests.support.whip_server import Reply, Request, WhipServer, created
@@ -100,6 +101,16 @@ async def test_a_refusal_is_one_sentence(status: int, words: str, permanent: boo
     error = await refusal(Reply(status, [("Content-Type", "text/plain; charset=utf-8")], "bad\x1b\n m-line"))
     assert words in str(error)
     assert (error.status, error.permanent, error.retry_after) == (status, permanent, None)
+
+
+async def test_a_conflict_that_taking_over_would_not_mend_is_told_as_the_relay_says_it() -> None:
+    problem = [("Content-Type", "application/problem+json")]
+    full = await refusal(
+        Reply(409, problem, '{"detail": "channel xa has the 3 inputs that inputs_max allows"}')
+    )
+    assert str(full) == "channel xa has the 3 inputs that inputs_max allows"
+    taken = await refusal(Reply(409, problem, '{"detail": "xa has a publisher; send replace to take over"}'))
+    assert "--replace takes over" in str(taken)
 
 
 async def test_a_refused_token_is_told_from_a_missing_one_and_not_repeated() -> None:
@@ -213,16 +224,19 @@ def test_trust_says_what_is_wrong_with_the_file(tmp_path: Path) -> None:
     assert Trust().context().verify_mode == ssl.CERT_REQUIRED
 
 
-def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS settings with a certificate for 127.0.0.1, and the file that certificate is in."""
+def self_signed(folder: Path, begins: timedelta = timedelta(hours=-1)) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS settings with a certificate for 127.0.0.1, and the file that certificate is in.
+
+    It holds for two hours from now + `begins` on.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relay")])
     now = datetime.now(UTC)
     alternative = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now + begins)
+        .not_valid_after(now + begins + timedelta(hours=2))
         .add_extension(alternative, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -253,6 +267,24 @@ async def test_a_certificate_nobody_vouches_for_needs_to_be_named_or_waived(tmp_
         assert server.requests == []
         assert await offer(Trust(ca_file=str(path))) == f"{server.url}/session/1"
         assert await offer(Trust(insecure=True)) == f"{server.url}/session/1"
+
+
+@pytest.mark.parametrize("begins", [timedelta(days=1), timedelta(days=-9)])
+async def test_a_certificate_of_another_time_points_at_the_clock(tmp_path: Path, begins: timedelta) -> None:
+    context, path = self_signed(tmp_path, begins)
+    async with WhipServer(lambda _: created("v=0"), context) as server:
+        trust = Trust(ca_file=str(path)).context()
+        signalling = Signalling(endpoint(f"{server.url}/a", "whep"), None, tls=trust)
+        with pytest.raises(
+            SignallingError, match=r"does not hold at 20.* UTC: is the clock .* right\?"
+        ) as caught:
+            await signalling.offer("v=0")
+        assert not caught.value.permanent
+        await signalling.close()
+        # A board that wakes in 1970 does not look at dates; the name and the authority still count.
+        signalling = Signalling(endpoint(f"{server.url}/a", "whep"), None, tls=forgiving(trust, 0.0))
+        assert (await signalling.offer("v=0")).sdp == "v=0"
+        await signalling.close()
 
 
 async def test_from_https_no_way_leads_back_to_http(tmp_path: Path) -> None:

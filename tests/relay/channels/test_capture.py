@@ -20,6 +20,51 @@ def test_jitter_and_late_packets_do_not_move_the_clock() -> None:
     assert abs(captured - (T0 + 60.0)) < 0.0005
 
 
+def test_the_lateness_of_the_first_packets_is_forgotten_at_once() -> None:
+    clock = CaptureClock()
+    late = [0.02, 0.015, 0.0, 0.01]
+    for n in range(40):
+        clock.on_arrival(960 * n, T0 + 0.02 * n + (late[n] if n < len(late) else 0.001))
+        captured = clock.capture(960 * n)
+        assert captured is not None
+        assert abs(captured - (T0 + 0.02 * n + min(late[: n + 1]))) < 1e-6
+
+
+def test_what_comes_early_is_followed_slowly_once_the_clock_has_settled() -> None:
+    clock = CaptureClock()
+    for n in range(150):
+        clock.on_arrival(960 * n, T0 + 0.02 * n + 0.02)
+    assert not clock.settling(T0 + 3)
+    for n in range(150, 650):
+        clock.on_arrival(960 * n, T0 + 0.02 * n)
+    captured = clock.capture(960 * 650)
+    assert captured is not None
+    # Ten seconds at 200 ppm.
+    assert abs(captured - (T0 + 13 + 0.02 - 0.002)) < 0.0001
+
+
+def test_another_source_settles_anew() -> None:
+    clock = CaptureClock()
+    for n in range(500):
+        clock.on_arrival(960 * n, T0 + 0.02 * n)
+    clock.reset()
+    assert not clock.settling(T0 + 10)
+    clock.on_arrival(7, T0 + 10.02)
+    assert clock.settling(T0 + 10.02)
+    clock.on_arrival(967, T0 + 10.02)
+    captured = clock.capture(967)
+    assert captured is not None
+    assert abs(captured - (T0 + 10.02)) < 1e-6
+
+
+def test_a_clock_with_an_upstream_has_nothing_to_settle() -> None:
+    clock = CaptureClock()
+    clock.on_arrival(0, T0)
+    assert clock.settling(T0 + 0.1)
+    clock.on_statement(960, T0)
+    assert not clock.settling(T0 + 0.1)
+
+
 def test_a_sound_card_that_is_100_ppm_off_is_followed() -> None:
     clock = CaptureClock()
     rate = 1 + 100e-6

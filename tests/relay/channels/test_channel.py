@@ -112,8 +112,9 @@ def test_no_nack_to_a_source_that_did_not_offer_it() -> None:
 def test_capture_time_rides_on_the_first_packet_and_then_once_a_second() -> None:
     channel = Channel("xa")
     ingest = Ingest(nack=False)
-    stamped = [n for n in range(150) if (p := feed(channel, "a", ingest, n, 0.02 * n)) and p.capture]
-    assert stamped == [0, 50, 100]
+    stamped = [n for n in range(300) if (p := feed(channel, "a", ingest, n, n / 64)) and p.capture]
+    # Sixty-four packets a second: more often in the first second, while the clock settles.
+    assert stamped == [0, 16, 32, 48, 64, 128, 192, 256]
 
 
 def test_capture_time_of_an_upstream_relay_is_carried_not_replaced() -> None:
@@ -162,5 +163,45 @@ def test_extend_finds_the_number_near_the_newest() -> None:
     for n in range(65_530, 65_530 + 20):
         feed(channel, "a", ingest, n, 0.02 * n)
     newest = channel.timeline.sequence
-    assert channel.extend(newest & 0xFFFF) == newest
-    assert channel.extend((newest - 5) & 0xFFFF) == newest - 5
+    assert channel.renditions.plain.stream.extend(newest & 0xFFFF) == newest
+    assert channel.renditions.plain.stream.extend((newest - 5) & 0xFFFF) == newest - 5
+
+
+def test_what_is_expected_is_what_the_channel_then_gives() -> None:
+    channel, ingest = Channel("xa", first_timestamp=5_000), Ingest(nack=True)
+    assert channel.expect("a", ingest) is None
+    feed(channel, "a", ingest, 65_534, 0.0)
+    for n, sequence in enumerate((65_535, 65_536, 65_537)):
+        expected = channel.expect("a", ingest)
+        assert expected is not None
+        packet = feed(channel, "a", ingest, sequence, 0.02 * n + 0.02)
+        assert packet is not None
+        assert expected.sequence == sequence & 0xFFFF
+        assert expected.position == packet.sequence
+        assert (960 * sequence + expected.timestamp_base) & 0xFFFF_FFFF == packet.timestamp
+
+
+def test_nothing_is_expected_while_packets_are_missing_or_the_channel_is_anothers() -> None:
+    channel, ingest = Channel("xa"), Ingest(nack=True)
+    feed(channel, "a", ingest, 1, 0.0)
+    feed(channel, "a", ingest, 3, 0.04)
+    assert channel.expect("a", ingest) is None
+    feed(channel, "a", ingest, 2, 0.05)
+    assert channel.expect("a", ingest) is not None
+    channel.take("b", 0.06)
+    assert channel.expect("a", ingest) is None
+
+
+def test_numbers_that_were_sent_are_never_given_again() -> None:
+    channel, ingest = Channel("xa"), Ingest(nack=False)
+    for n in range(5):
+        feed(channel, "a", ingest, n, 0.02 * n)
+    booked = feed(channel, "a", ingest, 5, 0.1)
+    sent = Packet(8, 960 * 8, b"sent")
+    channel.on_divergence(sent, booked)
+    assert channel.history.get(8) == sent
+    assert channel.history.get(5) is None
+    assert channel.expect("a", ingest) is None
+    after = feed(channel, "a", ingest, 6, 0.12)
+    assert after is not None
+    assert (after.sequence, after.marker) == (9, True)

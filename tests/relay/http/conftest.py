@@ -61,7 +61,7 @@ class Surface:
 
 @pytest.fixture
 def surface(tmp_path: Path) -> Surface:
-    for name in ("index.html", "listen.html", "publish.html"):
+    for name in ("index.html", "listen.html", "publish.html", "meeting.html"):
         (tmp_path / name).write_text(f"<!doctype html><title>{name}</title>", encoding="utf-8")
     (tmp_path / "js").mkdir()
     (tmp_path / "js" / "listen.js").write_text("export {};\n", encoding="utf-8")

@@ -54,6 +54,7 @@ async def test_a_channel_is_described(surface: Surface) -> None:
         "listeners": 3,
         "level_dbov": -20.5,
         "capture_delay_s": 0.04,
+        "stream": False,
     }
 
 

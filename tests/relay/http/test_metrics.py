@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.config import AuthConfig, MetricsConfig
-from relay.ports import ChannelStats, Histogram, RelayStats
+from relay.ports import ChannelStats, Histogram, RelayStats, RenditionStats
 from tests.relay.http.conftest import Surface
 
 LOCAL = {"client": "127.0.0.1", "base_url": "http://127.0.0.1:8889"}
@@ -53,12 +54,16 @@ async def test_the_core_is_counted(surface: Surface) -> None:
 
 
 async def test_every_counter_of_a_channel_is_shown(surface: Surface) -> None:
-    surface.core.statistics = RelayStats(
-        channels={"xa": ChannelStats(**{name: 1000 + i for i, name in enumerate(ChannelStats.__slots__)})}
-    )
+    counters = [name for name in ChannelStats.__slots__ if name != "renditions"]
+    plain = ChannelStats(**{name: 1000 + i for i, name in enumerate(counters)})  # type: ignore[arg-type]  # bools
+    channel = replace(plain, renditions={"60ms": RenditionStats(listeners=7, packets_out=700)})
+    surface.core.statistics = RelayStats(channels={"xa": channel})
     found = await samples(surface)
     shown = {value for (_, labels), value in found.items() if labels == (("channel", "xa"),)}
-    assert shown == {1000 + i for i in range(len(ChannelStats.__slots__))}
+    assert shown == {1000 + i for i in range(len(counters))}
+    labels = (("channel", "xa"), ("rendition", "60ms"))
+    assert found["loa_rendition_listeners", labels] == 7
+    assert found["loa_rendition_packets_out_total", labels] == 700
 
 
 async def test_requests_are_counted_by_route_never_by_address(surface: Surface) -> None:

@@ -20,6 +20,22 @@ async def test_addresses_are_pages(surface: Surface, path: str, page: str) -> No
     assert response.headers["content-type"].startswith("text/html")
 
 
+@pytest.mark.parametrize(
+    ("settings", "page"),
+    [
+        ({"mode": "mix", "meeting": {}}, "meeting.html"),
+        ({"mode": "mix", "meeting": {"enabled": False}}, "publish.html"),
+        ({"mode": "mix"}, "publish.html"),
+    ],
+)
+async def test_a_channel_with_meetings_has_another_page_to_publish(
+    surface: Surface, settings: dict[str, object], page: str
+) -> None:
+    surface.configure(channels=ChannelsConfig.model_validate({"named": {"xa": settings}}))
+    async with surface.client() as client:
+        assert page in (await client.get("/xa/publish")).text
+
+
 @pytest.mark.parametrize("path", ["/", "/xa", "/static/js/listen.js", "/none"])
 async def test_pages_take_everything_from_their_own_origin(surface: Surface, path: str) -> None:
     async with surface.client() as client:

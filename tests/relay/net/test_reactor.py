@@ -10,8 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from loacodecs.errors import ConfigurationError
-from relay.net.port import UdpPort, open_port, open_ports
+from relay.net.fanout import FanoutEngine, FanoutTable
+from relay.net.forward import SourceTable
+from relay.net.port import open_port, open_ports
 from relay.net.reactor import Reactor
+from relay.net.upkeep import Upkeep, UpkeepTable
+from relay.net.watch import Batch, Watch
 
 
 class Recorder:
@@ -19,7 +23,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[object] = []
-        self.pending: list[Callable[[], None]] = []
+        self.todo: list[Callable[[], None]] = []
+        self.wanted_s: float | None = None
         self._changed = threading.Condition()
 
     def note(self, event: object) -> None:
@@ -31,28 +36,39 @@ class Recorder:
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self.events), timeout=5), self.events[-5:]
 
-    def on_batch(self, port: UdpPort, count: int, now: float) -> None:
-        for index in range(count):
-            data, _, _ = port.receiver.datagram(index)
+    def settle(self) -> None:
+        pass
+
+    def pending(self) -> bool:
+        return False
+
+    def deadline(self) -> float | None:
+        return None if self.wanted_s is None else time.monotonic() + self.wanted_s
+
+    def on_batch(self, batch: Batch) -> None:
+        for index in range(len(batch.fates)):
+            data, _, _ = batch.receiver.datagram(index)
             self.note(data)
             if data == b"fault":
                 raise RuntimeError("a mistake in a handler")
 
     def work(self, now: float) -> bool:
-        if not self.pending:
+        if not self.todo:
             return False
-        self.pending.pop(0)()
+        self.todo.pop(0)()
         return True
 
-    def on_tick(self, now: float) -> bool:
+    def on_tick(self, now: float) -> None:
         self.note("tick")
-        return False
 
 
 class Loop:
     def __init__(self) -> None:
         self.handler = Recorder()
-        self.reactor = Reactor(self.handler)
+        self.engine = FanoutEngine(FanoutTable(1), 1)
+        watch = Watch(self.engine, Upkeep(UpkeepTable(1)), SourceTable(1))
+        watch.warm_up()
+        self.reactor = Reactor(self.handler, watch)
         self.port = open_port("127.0.0.1", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
         self.reactor.add_port(self.port)
         self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -66,6 +82,7 @@ class Loop:
 
     def __exit__(self, *exc: object) -> None:
         self.reactor.stop()
+        self.engine.close()
         self.sender.close()
 
 
@@ -75,6 +92,13 @@ def test_datagrams_and_ticks_reach_the_handler() -> None:
         loop.handler.wait_for(lambda events: b"hello" in events and events.count("tick") >= 3)
         assert loop.reactor.alive
     assert not loop.reactor.alive
+
+
+def test_a_tick_comes_as_soon_as_the_handler_wants_it() -> None:
+    with Loop() as loop:
+        loop.handler.wanted_s = 0.01
+        # In the 5 s that are waited for there are 25 ticks otherwise.
+        loop.handler.wait_for(lambda events: events.count("tick") >= 60)
 
 
 def test_a_call_runs_in_the_media_thread_and_brings_its_result_or_its_error() -> None:
@@ -107,8 +131,8 @@ def test_media_does_not_wait_behind_a_pile_of_work() -> None:
             pass
         loop.handler.note("work")
 
-    loop.handler.pending = [work] * slow
-    loop.handler.pending.insert(3, lambda: loop.send(b"sound"))
+    loop.handler.todo = [work] * slow
+    loop.handler.todo.insert(3, lambda: loop.send(b"sound"))
     with loop:
         loop.handler.wait_for(lambda events: b"sound" in events)
         done = loop.handler.events[: loop.handler.events.index(b"sound")].count("work")

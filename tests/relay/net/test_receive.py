@@ -9,7 +9,7 @@ import pytest
 
 from relay.net import sockaddr
 from relay.net.port import open_port, open_ports
-from relay.net.receive import BATCH
+from relay.net.receive import BATCH, BatchReceiver
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
@@ -17,6 +17,7 @@ def test_datagrams_come_whole_with_source_and_arrival(host: str) -> None:
     port = open_port(host, 0, receive_buffer=1 << 20, send_buffer=1 << 20)
     number = port.address[1]
     target = ("::1", number) if host == "::1" else ("127.0.0.1", number)
+    receiver = BatchReceiver()
     sender = socket.socket(socket.AF_INET6 if host == "::1" else socket.AF_INET, socket.SOCK_DGRAM)
     sender.bind((target[0], 0))
     before = time.time()
@@ -24,9 +25,9 @@ def test_datagrams_come_whole_with_source_and_arrival(host: str) -> None:
         sender.sendto(bytes([n]) * (n + 1), target)
     after = time.time()
     try:
-        first = list(port.receiver.drain(port.fd))
-        second = list(port.receiver.drain(port.fd))
-        assert list(port.receiver.drain(port.fd)) == []
+        first = list(receiver.drain(port.fd))
+        second = list(receiver.drain(port.fd))
+        assert list(receiver.drain(port.fd)) == []
         assert [data for data, _, _ in first + second] == [bytes([n]) * (n + 1) for n in range(BATCH + 6)]
         assert {sockaddr.unpack(source) for _, source, _ in first} == {sender.getsockname()[:2]}
         arrivals = [arrival for _, _, arrival in first + second]
@@ -43,15 +44,16 @@ def test_datagrams_come_whole_with_source_and_arrival(host: str) -> None:
 
 def test_an_overflowing_buffer_is_told() -> None:
     port = open_port("127.0.0.1", 0, receive_buffer=1, send_buffer=1 << 20)
+    receiver = BatchReceiver()
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         for _ in range(200):
             sender.sendto(bytes(1200), port.address)
-        while list(port.receiver.drain(port.fd)):
+        while list(receiver.drain(port.fd)):
             pass
         sender.sendto(b"x", port.address)
-        assert [data for data, _, _ in port.receiver.drain(port.fd)] == [b"x"]
-        assert port.receiver.overflows > 100
+        assert [data for data, _, _ in receiver.drain(port.fd)] == [b"x"]
+        assert receiver.overflows > 100
     finally:
         sender.close()
         port.close()
@@ -59,17 +61,19 @@ def test_an_overflowing_buffer_is_told() -> None:
 
 def test_a_datagram_longer_than_any_of_ours_is_cut_not_split() -> None:
     port = open_port("127.0.0.1", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
+    receiver = BatchReceiver()
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sender.sendto(bytes(9000), port.address)
         sender.sendto(b"next", port.address)
-        assert [len(data) for data, _, _ in port.receiver.drain(port.fd)] == [2048, 4]
+        assert [len(data) for data, _, _ in receiver.drain(port.fd)] == [2048, 4]
     finally:
         sender.close()
         port.close()
 
 
 def test_every_address_means_one_port_of_each_family_with_one_number() -> None:
+    receiver = BatchReceiver()
     ports = open_ports("::", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
     try:
         families = [socket.AF_INET, socket.AF_INET, socket.AF_INET6, socket.AF_INET6]
@@ -86,8 +90,8 @@ def test_every_address_means_one_port_of_each_family_with_one_number() -> None:
                 for data in (*rtp, *rest, b"", b"\x80"):
                     sender.sendto(data, (host, media.address[1]))
             # What is too short to tell counts as media; it is refused there.
-            assert [data for data, _, _ in media.receiver.drain(media.fd)] == [*rtp, b"", b"\x80"]
-            assert [data for data, _, _ in control.receiver.drain(control.fd)] == rest
+            assert [data for data, _, _ in receiver.drain(media.fd)] == [*rtp, b"", b"\x80"]
+            assert [data for data, _, _ in receiver.drain(control.fd)] == rest
     finally:
         for port in ports:
             port.close()

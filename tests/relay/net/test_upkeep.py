@@ -16,7 +16,7 @@ from loacodecs.errors import MalformedError
 from relay.net import sockaddr
 from relay.net.receive import BATCH, DATAGRAM
 from relay.net.upkeep import Upkeep, UpkeepTable
-from relay.net.upkeep_kernel import DONE, LEFT, OPENED, read_reports
+from relay.net.upkeep_kernel import DONE, LEFT, OPENED, read_reports, serve
 
 NAME, KEY = "server:client", "a password of 24 letters"
 
@@ -62,7 +62,21 @@ class Bench:
             sizes[i] = len(datagram)
             names[i, : len(address)] = np.frombuffer(address, np.uint8)
             lengths[i] = len(address)
-        fates = self.upkeep.serve(len(datagrams), self.server.fileno(), data, sizes, names, lengths, now)
+        fates = np.zeros(BATCH, np.uint8)
+        stores, work, native, counts = self.upkeep.arguments
+        counts += serve(
+            len(datagrams),
+            self.server.fileno(),
+            data,
+            sizes,
+            names,
+            lengths,
+            fates,
+            now,
+            stores,
+            work,
+            native,
+        )
         return fates[: len(datagrams)].tolist(), [
             data[i, : sizes[i]].tobytes() for i in range(len(datagrams))
         ]

@@ -6,7 +6,7 @@ import pytest
 
 from loacodecs import rtcp, rtp
 from relay.config import Config
-from relay.errors import ChannelBusy, ChannelNotFound, SessionNotFound, Unavailable
+from relay.errors import ChannelBusy, ChannelNotFound, Revoked, SessionNotFound, Unavailable
 from tests.support.world import UNIX, Client, World
 
 
@@ -279,3 +279,22 @@ async def test_a_session_that_never_connects_is_ended() -> None:
         world.advance(16, step=0.1)
         assert world.core.stats().sessions == {}
         assert world.core.stats().leaves == {"setup_timeout": 1}
+
+
+async def test_who_is_barred_hears_nothing_more_and_others_do() -> None:
+    with World() as world:
+        voice = await world.publisher()
+        stolen = await world.listener(subject="device:stolen")
+        other = await world.listener(subject="device:other")
+        voice.say(0, b"both")
+        world.advance(0.02)
+        await world.core.bar("device:stolen")
+        world.settle()
+        assert stolen.closed is not None
+        with pytest.raises(Revoked):
+            await world.listener(subject="device:stolen")
+        voice.say(1, b"one")
+        world.advance(0.02)
+        assert payloads(stolen) == [b"both"]
+        assert payloads(other) == [b"both", b"one"]
+        assert world.core.stats().leaves == {"revoked": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from loaedge.backoff import Backoff
+from loacodecs.backoff import Backoff
 
 
 def test_pauses_double_up_to_the_limit() -> None:

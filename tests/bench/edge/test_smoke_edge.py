@@ -1,0 +1,47 @@
+"""Two real receivers on a LAN, judged by what they played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import bench
+from bench.present import schema
+
+
+@pytest.mark.alone
+def test_two_receivers_on_a_lan_play_everything_in_step(tmp_path: Path) -> None:
+    """Shares and presence only, for others may use the machine meanwhile; figures are for a quiet one."""
+    file, page = tmp_path / "edge.json", tmp_path / "edge.html"
+    command = ["edge", "--edges", "2", "--link", "lan", "--duration", "6", "--settle", "2"]
+    result = CliRunner().invoke(bench, [*command, "--json", str(file), "--html", str(page)])
+    assert file.exists(), result.output
+    report = schema.read(file)
+    assert report["edges"] == 2
+    assert report["link_lost_ratio"] == 0
+    # A machine that stands still for half a second may take this much
+    assert report["concealed_ratio"] < 0.15
+    assert abs(report["delay_ms"]["p50"] - 700) < 60
+    assert report["skew_ms"]["p50"] < 5
+    assert 4000 < report["data_bytes_per_s"] < 10_000
+    assert 0 < report["edge_cpu_percent"] < 50
+    assert 10 < report["edge_mb"] < 120
+    assert [one["frames"] for one in report["receivers"]] == [300, 300]
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_what_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
+    file = str(tmp_path / "edge.json")
+    for words, said in (
+        (["--edges", "3", "--output", "pulse"], "two sinks"),
+        (["--kill", "20"], "before the end"),
+        (["--delay", "700"], "not a duration"),
+        (["--delay", "9s"], "between 150ms and 3s"),
+        (["--link", "P9"], "there is no preset"),
+        (["--keep", str(tmp_path)], "a folder that is not there yet"),
+    ):
+        result = CliRunner().invoke(bench, ["edge", "--duration", "10", "--json", file, *words])
+        assert result.exit_code != 0
+        assert said in result.output

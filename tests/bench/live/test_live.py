@@ -1,0 +1,60 @@
+"""`loa bench live`: a short run is whole, and latency is that of the sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.live.command import live
+from bench.live.counters import Counters
+from bench.live.hearing import Arrived, clicks, latency
+from bench.live.speakers import LOOP, loop
+from bench.present import schema
+from bench.present.headlines import headlines
+
+
+def test_clicks_are_found_where_they_are_heard() -> None:
+    said = loop(1, 4)
+    packets = [Arrived(i, i * 20_000_000, packet) for i, packet in enumerate(said.packets)]
+    (heard,) = clicks(packets)
+    assert heard == said.click_packet * 20_000_000 + said.click_sample * 1_000_000_000 // 48_000
+    assert abs(said.click_packet - LOOP // 4 - 7) <= 1
+    (without,) = clicks([packet for packet in packets if packet.sequence % 10 != 3])
+    assert without == heard, "what is lost moves nothing"
+
+
+def test_a_click_is_paired_with_the_first_heard_after_it() -> None:
+    second = 1_000_000_000
+    heard = [30_000_000, 10 * second + 40_000_000, 22 * second]
+    found = latency([0, 10 * second, 20 * second], heard, [5 * second])
+    assert found.seconds.tolist() == pytest.approx([0.03, 0.04])
+    assert found.even.tolist() == pytest.approx([0.03])
+    assert (found.sent, found.heard) == (3, 3)
+
+
+def test_shares_of_a_histogram() -> None:
+    counters = Counters({}, {0.001: 90.0, 0.002: 100.0, float("inf"): 100.0})
+    assert counters.jitter_ms(0.45) == pytest.approx(0.5)
+    assert counters.jitter_ms(0.95) == pytest.approx(1.5)
+    later = Counters({"a": 3.0}, {0.001: 92.0, 0.002: 102.0, float("inf"): 103.0}).since(counters)
+    assert later.values == {"a": 3.0}
+    assert later.buckets[float("inf")] == 3.0
+
+
+def test_a_short_run_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "live.json"
+    words = ["--inputs", "2", "--listeners", "3", "--seconds", "5", "--json", str(file)]
+    result = CliRunner().invoke(live, [*words, "--html", str(tmp_path / "live.html")])
+    report = schema.read(file) if file.exists() else {}
+    assert report, result.output
+    assert report["ticks"] >= 240
+    assert report["clicks"]["timed"] >= 1
+    assert 8 < report["latency_ms"]["p50"] < 150
+    assert report["packets"] > 3 * 240
+    assert {each.label for each in headlines(report)} >= {
+        "ticks late p99",
+        "packet in to packet out p99, even publishers",
+    }
+    assert "by the sound" in result.output

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from loaedge.receiver.notify import Notifier
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_the_service_manager_is_told(tmp_path: Path, abstract: bool) -> None:
+    name = f"@loa-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name[1:]}" if abstract else name)
+        manager.settimeout(5)
+        notifier = Notifier(
+            {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "5000000", "WATCHDOG_PID": str(os.getpid())}
+        )
+        assert notifier.watchdog_s == 5.0
+        notifier.ready()
+        notifier.status("live;\n all is well")
+        notifier.status("live;\n all is well")
+        notifier.alive()
+        notifier.stopping()
+        told = [manager.recv(1000).decode() for _ in range(4)]
+        assert told == ["READY=1", "STATUS=live; all is well", "WATCHDOG=1", "STOPPING=1"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"WATCHDOG_USEC": "x"},
+        {"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"},
+        {"NOTIFY_SOCKET": "/nowhere/at/all"},
+    ],
+)
+def test_without_a_manager_nothing_happens(environment: dict[str, str]) -> None:
+    notifier = Notifier(environment)
+    assert notifier.watchdog_s is None
+    notifier.ready()
+    notifier.status("live")
+    notifier.alive()
