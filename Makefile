@@ -1,5 +1,6 @@
 # Loa. `make run` and `make test` prepare a fresh Debian or Ubuntu by themselves (scripts/setup) and are instant
 # the second time. Extra arguments: make run ARGS="--config my.toml", make test ARGS="tests/codecs -x".
+# Tests mostly wait for sound, so they run in one process more than there are cores, up to four; in one: JOBS=0.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +11,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 WEB := clients/web
 ARGS ?=
+JOBS ?= $(shell cores=$$(nproc); echo $$((cores < 3 ? cores + 1 : 4)))
 LISTENERS ?= 1000
 DURATION ?= 60
 REPORT ?= build/bench-relay.json
@@ -24,7 +26,7 @@ run: setup-run ## Start a relay with a demo programme on air and print the addre
 
 test: lint ## Run everything: lint, types, import contracts, unit, interop and browser tests
 	@echo "== pytest"
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 1 $(ARGS)
 
 lint: setup-test ## Check style, types, import directions and the pages, without running tests
 	@echo "== ruff"
