@@ -1,13 +1,14 @@
 """What the HTTP side knows of meetings, and nothing more: values that cross are frozen.
 
 `relay.http` is written against `MeetingDesk`; `relay.live.meetings` provides it. Errors are RelayErrors.
+What outlasts the process crosses here, too: `relay.live.meeting_keeping` gives it to a `MeetingArchive`.
 An `Order` is what a participant wants to be done; the meeting decides whether it is his to want.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from relay.tokens import MeetingRole
@@ -210,4 +211,62 @@ class MeetingDesk(Protocol):
 
     def stats(self) -> Mapping[str, MeetingStats]:
         """Of all channels with meetings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPerson:
+    """What was decided about a participant; fields as in PersonView.
+
+    digest   SHA-256 of his secret; empty for one without a page, who has none
+    token    the id of the token he came with
+    bare     he came without a page
+    removed  a chair has put him out
+    """
+
+    id: str
+    digest: bytes
+    role: MeetingRole
+    name: str
+    token: str
+    bare: bool
+    admitted: bool
+    removed: bool
+    muted: bool
+    silenced: bool
+    hand: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMeeting:
+    """What outlasts the process of a channel's meeting. Times are unix seconds and make no two of them different.
+
+    ends     when it ends by itself; 0 while it is not open
+    written  when all this was so
+    number   of the participant who came last
+    watched  ids of tokens with which nobody is let in unseen
+    """
+
+    phase: Phase
+    reason: EndReason
+    ends: float = field(compare=False)
+    written: float = field(compare=False)
+    number: int
+    watched: frozenset[str]
+    people: tuple[SavedPerson, ...]
+
+
+class MeetingArchive(Protocol):
+    """Keeps meetings on a disk. Every method raises StoreUnavailable."""
+
+    async def load(self) -> Mapping[str, SavedMeeting]:
+        """All that is known, by channel."""
+        ...
+
+    async def save(self, channel: str, saved: SavedMeeting) -> None:
+        """Keep a channel's, in place of what was kept before."""
+        ...
+
+    async def retain(self, channels: Collection[str]) -> None:
+        """Forget those of all other channels."""
         ...

@@ -12,11 +12,11 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, Self, get_args
 
 from relay.errors import MeetingRefused, Unavailable
-from relay.live.people import Person, tidy
+from relay.live.meeting_actions import Action, Announce, Dismiss, Hold, Report
+from relay.live.people import Person, digest_of, tidy
 from relay.live.settings import MeetingConfig
 from relay.meeting_ports import (
     Admit,
@@ -36,6 +36,7 @@ from relay.meeting_ports import (
     Presence,
     Remove,
     Rename,
+    SavedMeeting,
 )
 from relay.tokens import MeetingRole
 
@@ -44,38 +45,6 @@ AWAY_KEPT_S: Final = 600.0
 """Who is away for longer is forgotten, unless he was removed."""
 EMPTY_S: Final = 300.0
 """A meeting that everybody has left for so long is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A microphone is to be closed, or to be heard."""
-
-    session: str
-    held: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dismiss:
-    """A microphone's session is to be ended."""
-
-    session: str
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """The meeting comes on air: what announces it is to be heard first. Comes before the microphones are opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the mixer knows of a microphone: its level, 20 ms blocks missing so far, whether the last one came."""
-
-    level_dbfs: float
-    missing: int
-    came: bool
-
-
-Action = Hold | Dismiss | Announce
 
 
 class Meeting:
@@ -103,13 +72,16 @@ class Meeting:
 
     def enter(self, now: float, entry: Entry) -> Entered:
         """A page comes, or comes back with its secret. Raises MeetingRefused when there is no room."""
-        person = self._find(entry.secret) or self._new(now, entry, bare=False)
+        person, secret = self._find(entry.secret), entry.secret
+        if person is None:
+            secret = self._secret()
+            person = self._new(now, entry, secret)
         person.role = entry.role
         person.admitted |= entry.role == "chair"
         person.name = tidy(entry.name) or person.name
         person.pages += 1
         self._changed(now, person)
-        return Entered(person.id, person.secret, person.role)
+        return Entered(person.id, secret, person.role)
 
     def leave(self, now: float, person: str) -> None:
         """A page has gone."""
@@ -130,7 +102,7 @@ class Meeting:
             person.role = entry.role
         else:
             bare = (each for each in self._people.values() if each.bare and each.token == entry.token)
-            person = next(bare, None) or self._new(now, entry, bare=True)
+            person = next(bare, None) or self._new(now, entry)
         if person.removed:
             raise MeetingRefused("the chair has removed this participant from the meeting")
         return person.id
@@ -221,7 +193,7 @@ class Meeting:
     def _raise_hand(self, now: float, by: Person, whom: Person, raised: bool) -> None:
         if by is not whom and (by.role != "chair" or raised):
             raise MeetingRefused("a hand is raised by whose it is; lowered by a chair, too")
-        whom.hand = (whom.hand or now) if raised else None
+        whom.hand = (now if whom.hand is None else whom.hand) if raised else None
 
     def _remove(self, by: Person, whom: Person) -> None:
         if by is whom:
@@ -254,8 +226,8 @@ class Meeting:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is there and nothing is to come to an end."""
-        return self._phase != "open" and all(person.away for person in self._people.values())
+        """Whether nothing is to come to an end, and nobody is there or still to be forgotten."""
+        return self._phase != "open" and all(each.away and each.removed for each in self._people.values())
 
     def role(self, person: str) -> MeetingRole:
         """What a participant is. Raises MeetingRefused."""
@@ -280,8 +252,7 @@ class Meeting:
         """The meeting as a participant may see it. Raises MeetingRefused for one who is forgotten."""
         viewer = self._person(person)
         open_now = self._phase == "open"
-        hands = sorted((each.hand, each.id) for each in self._people.values() if each.hand is not None)
-        places = {name: at for at, (_, name) in enumerate(hands, 1)}
+        places = self._places()
         return MeetingView(
             phase=self._phase,
             reason=self._reason,
@@ -314,11 +285,49 @@ class Meeting:
             link="good" if private else person.watch.link(now) if person.sessions else "none",
         )
 
+    # -- outlasting the process
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has ever come."""
+        return self._number == 0
+
+    def saved(self, now: float, wall: float) -> SavedMeeting:
+        """What a later run of the relay has to know; `wall` is the unix time of `now`."""
+        places = self._places()
+        return SavedMeeting(
+            self._phase, self._reason, wall + self._ends - now if self._phase == "open" else 0.0, wall,
+            self._number, frozenset(self._watched),
+            tuple(each.saved(places.get(each.id, 0)) for each in self._people.values()),
+        )  # fmt: skip
+
+    @classmethod
+    def taken_up(cls, settings: MeetingConfig, saved: SavedMeeting, now: float, wall: float) -> Self:
+        """A meeting goes on from what was `saved`, with everybody away; one whose end has passed meanwhile is over.
+
+        Where the clock is behind what was saved, the meeting lasts no longer than it was to last then.
+        """
+        meeting = cls(settings)
+        meeting._phase, meeting._reason, meeting._number = saved.phase, saved.reason, saved.number
+        meeting._watched = set(saved.watched)
+        meeting._people = {each.id: Person.taken_up(each, now) for each in saved.people}
+        if saved.phase == "open":
+            meeting._ends = now + saved.ends - max(wall, saved.written)
+            meeting._empty_since = now
+            meeting.on_timer(now)
+        return meeting
+
     # -- inside
 
+    def _places(self) -> dict[str, int]:
+        """Of raised hands by participant, from 1."""
+        hands = sorted((each.hand, each.id) for each in self._people.values() if each.hand is not None)
+        return {name: at for at, (_, name) in enumerate(hands, 1)}
+
     def _find(self, secret: str) -> Person | None:
-        same = (each for each in self._people.values() if secrets.compare_digest(each.secret, secret))
-        return next(same, None) if secret.isascii() and secret else None
+        digest = digest_of(secret) if secret.isascii() and secret else b"none"
+        same = (each for each in self._people.values() if secrets.compare_digest(each.digest, digest))
+        return next(same, None)
 
     def _person(self, name: str) -> Person:
         person = self._people.get(name)
@@ -326,7 +335,8 @@ class Meeting:
             raise MeetingRefused("no such participant is in the meeting; he may have left")
         return person
 
-    def _new(self, now: float, entry: Entry, *, bare: bool) -> Person:
+    def _new(self, now: float, entry: Entry, secret: str = "") -> Person:
+        """Somebody who was not there before; without a `secret` one who has no page."""
         if len(self._people) >= PEOPLE_MAX:
             away = [each for each in self._people.values() if each.away and not each.removed]
             if not away:
@@ -335,8 +345,8 @@ class Meeting:
         self._number += 1
         admitted = entry.role == "chair" or not (self._settings.admit or entry.token in self._watched)
         person = Person(
-            f"p{self._number}", self._secret(), entry.role, tidy(entry.name or entry.subject), entry.token, bare,
-            admitted, seen=now,
+            f"p{self._number}", digest_of(secret) if secret else b"", entry.role,
+            tidy(entry.name or entry.subject), entry.token, not secret, admitted, seen=now,
         )  # fmt: skip
         self._people[person.id] = person
         return person

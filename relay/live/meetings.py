@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from relay.errors import ChannelBusy, InputNotFound
-from relay.live.meeting import Announce, Dismiss, Hold, Meeting, Report
+from relay.live.meeting import Meeting
+from relay.live.meeting_actions import Announce, Dismiss, Hold, Report
 from relay.live.mixed import MixedChannel
-from relay.meeting_ports import Entered, Entry, MeetingStats, MeetingView, Order
+from relay.meeting_ports import Entered, Entry, MeetingStats, MeetingView, Order, SavedMeeting
 from relay.tokens import MeetingRole
 
 LOOK_S: Final = 0.2
@@ -19,7 +20,7 @@ LOOK_S: Final = 0.2
 
 
 class Room:
-    """The meetings of one channel; a `MeetingRoom`. `clock` is monotonic."""
+    """The meetings of one channel; a `MeetingRoom` and a `KeptRoom`. `clock` is monotonic."""
 
     def __init__(self, mixed: MixedChannel, clock: Callable[[], float]) -> None:
         self.meeting = Meeting(mixed.settings.meeting)
@@ -77,6 +78,24 @@ class Room:
             await self._waiting.wait()
         return self.meeting.changes
 
+    @property
+    def changes(self) -> int:
+        """Grows with whatever participants should see, or has to be kept."""
+        return self.meeting.changes
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has ever come."""
+        return self.meeting.untouched
+
+    def saved(self, wall: float) -> SavedMeeting:
+        """What has to be known after a restart; `wall` is unix seconds now."""
+        return self.meeting.saved(self._clock(), wall)
+
+    def take_up(self, saved: SavedMeeting, wall: float) -> None:
+        """Go on from what an earlier run kept; only while nobody has come."""
+        self.meeting = Meeting.taken_up(self._mixed.settings.meeting, saved, self._clock(), wall)
+
     def look(self) -> None:
         """See which microphones are there and what is due."""
         now = self._clock()
@@ -115,22 +134,23 @@ class Meetings:
     def __init__(
         self, mixed: Mapping[str, MixedChannel], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._rooms = {
+        self.rooms: Mapping[str, Room] = {
             name: Room(channel, clock) for name, channel in mixed.items() if channel.settings.meeting.enabled
         }
+        """By channel."""
 
     def room(self, channel: str) -> Room | None:
         """Of one channel; None for one without meetings."""
-        return self._rooms.get(channel)
+        return self.rooms.get(channel)
 
     def stats(self) -> dict[str, MeetingStats]:
         """All of them, by channel."""
-        return {name: room.meeting.stats() for name, room in self._rooms.items()}
+        return {name: room.meeting.stats() for name, room in self.rooms.items()}
 
     async def run(self) -> None:
         """Look at the meetings until cancelled."""
-        while self._rooms:
+        while self.rooms:
             await asyncio.sleep(LOOK_S)
-            for room in self._rooms.values():
+            for room in self.rooms.values():
                 if not room.meeting.idle:
                     room.look()

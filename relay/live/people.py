@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
-from relay.meeting_ports import Link, Presence
+from relay.meeting_ports import Link, Presence, SavedPerson
 from relay.tokens import MeetingRole
 
 QUALITY_S: Final = 5.0
@@ -27,6 +28,11 @@ def tidy(name: str) -> str:
     """A name as it can be shown: one line, no characters that print nothing or turn the direction of writing."""
     printable = "".join(character if character.isprintable() else " " for character in name)
     return " ".join(printable.split())[:NAME_MAX]
+
+
+def digest_of(secret: str) -> bytes:
+    """What is kept of a participant's secret: SHA-256. It has too many random bits to be guessed from that."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 class LinkWatch:
@@ -64,7 +70,8 @@ class Person:
     """A participant. `token` is the id of the token he came with, `bare` that he came without a page."""
 
     id: str
-    secret: str
+    digest: bytes
+    """Of his secret; empty for one who has none."""
     role: MeetingRole
     name: str
     token: str
@@ -87,6 +94,23 @@ class Person:
     def away(self) -> bool:
         """Neither page nor microphone is there."""
         return not self.pages and not self.sessions
+
+    def saved(self, hand: int) -> SavedPerson:
+        """What a later run has to know; `hand` is its place among those raised, from 1, or 0."""
+        return SavedPerson(
+            self.id, self.digest, self.role, self.name, self.token, self.bare, self.admitted, self.removed,
+            self.muted, self.silenced, hand,
+        )  # fmt: skip
+
+    @classmethod
+    def taken_up(cls, saved: SavedPerson, now: float) -> Self:
+        """As he was saved, and away since `now`."""
+        # In their order, and all before those that are raised from now on.
+        hand = now - 1 / saved.hand if saved.hand else None
+        return cls(
+            saved.id, saved.digest, saved.role, saved.name, saved.token, saved.bare, saved.admitted,
+            saved.removed, saved.muted, saved.silenced, hand, seen=now,
+        )  # fmt: skip
 
     def presence(self, heard: bool) -> Presence:
         """What he does there, when it has been decided whether he is to be `heard`."""

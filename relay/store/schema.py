@@ -80,4 +80,35 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE queue_item ADD COLUMN chime INTEGER NOT NULL DEFAULT 0;   -- whether the chime comes before it
     """,
+    """
+    CREATE TABLE meeting (
+        channel   TEXT PRIMARY KEY,
+        phase     TEXT NOT NULL CHECK (phase IN ('closed', 'open', 'ended')),
+        reason    TEXT NOT NULL,
+        ends      REAL NOT NULL,           -- by itself; 0 while it is not open
+        written   REAL NOT NULL,
+        number    INTEGER NOT NULL         -- of the participant who came last
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE meeting_person (
+        channel   TEXT NOT NULL,
+        place     INTEGER NOT NULL,        -- in the order they came
+        id        TEXT NOT NULL,
+        digest    BLOB NOT NULL,           -- SHA-256 of his secret, which is kept nowhere; empty: he has none
+        role      TEXT NOT NULL CHECK (role IN ('chair', 'speaker')),
+        name      TEXT NOT NULL,
+        token     TEXT NOT NULL,           -- the id of the token he came with
+        bare      INTEGER NOT NULL,        -- whether he came without a page
+        admitted  INTEGER NOT NULL,
+        removed   INTEGER NOT NULL,
+        muted     INTEGER NOT NULL,        -- by himself
+        silenced  INTEGER NOT NULL,        -- by a chair
+        hand      INTEGER NOT NULL,        -- its place among those raised, from 1; 0: not raised
+        PRIMARY KEY (channel, place)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE meeting_watched (
+        channel   TEXT NOT NULL,
+        token     TEXT NOT NULL,           -- the id of one with which somebody came who was removed
+        PRIMARY KEY (channel, token)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from relay.live.meeting import Dismiss, Hold, Meeting, Report
+from relay.live.meeting import Meeting
+from relay.live.meeting_actions import Dismiss, Hold, Report
 from relay.live.settings import MeetingConfig
 from relay.meeting_ports import Entered, Entry, MeetingView, Order, PersonView
 from relay.tokens import MeetingRole
