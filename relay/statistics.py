@@ -1,7 +1,8 @@
 """Snapshots of the core's counters for metrics and the API.
 
-Read from the HTTP thread while the media thread goes on: every figure is a whole number read at once, and a snapshot
-may be as old as the last tick (`reactor.IDLE_TICK_S`), when what compiled code forwarded is booked.
+Read from the HTTP thread while the media thread goes on: every figure is a whole number read at once, every dict that
+the media thread may add to is copied at once before it is walked, and a snapshot may be as old as the last tick
+(`reactor.IDLE_TICK_S`), when what compiled code forwarded is booked.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def snapshot(
         feeding.setdefault(publisher.session.channel.name, []).append(publisher.ingest)
     channels = {
         name: _channel_stats(channel, qualities.get(name, []), feeding.get(name, []), name in mixed, now)
-        for name, channel in list(hub.channels.items())
+        for name, channel in dict(hub.channels).items()
         if not channel.private
     }
     return RelayStats(
@@ -58,14 +59,10 @@ def snapshot(
 
 def _refused(hub: Hub) -> dict[str, int]:
     """Packets that were not taken, by reason."""
-    refused = Counter(hub.refused)
-    for session in list(hub.sessions.values()):
-        refused.update(session.peer.refused)
-    for publisher in list(hub.publishers.values()):
-        refused.update(publisher.refused)
+    refused = dict(hub.refused)
     if hub.reports_refused:
-        refused["srtp_authentication"] += hub.reports_refused
-    return dict(refused)
+        refused["srtp_authentication"] = refused.get("srtp_authentication", 0) + hub.reports_refused
+    return refused
 
 
 def channel_state(channel: Channel, now: float) -> ChannelState:

@@ -70,7 +70,7 @@ class Hub:
         self.listeners: dict[str, Listener] = {}
         self.publishers: dict[str, Publisher] = {}
         self.refused: Counter[str] = Counter()
-        """Datagrams dropped, by reason."""
+        """Datagrams dropped, by reason: of all sessions there are and were."""
         self.joins: Counter[str] = Counter()
         self.leaves: Counter[str] = Counter()
         """Sessions ended, by reason."""
@@ -118,11 +118,16 @@ class Hub:
     # -- sessions
 
     def add(self, session: Session, role: Publisher | Listener) -> None:
-        """Take `session` in; it is found by its user fragment, or by its own port if it has one."""
+        """Take `session` in; it is found by its user fragment, or by its own port if it has one.
+
+        What it and its peer refuse is counted in `refused` from now on.
+        """
+        session.peer.refused = self.refused
         self.sessions[session.id] = session
         self._joining[session.id] = session
         self._directory.add(session)
         if isinstance(role, Publisher):
+            role.refused = self.refused
             self.publishers[session.id] = role
         else:
             self.listeners[session.id] = role
@@ -157,7 +162,6 @@ class Hub:
         self._joining.pop(session.id, None)
         self._unkept.pop(session.id, None)
         self._directory.remove(session)
-        self.refused.update(session.peer.refused)
         self.leaves[reason] += 1
         why = f"{reason} ({detail})" if detail else reason
         log.info("%s ended: %s", session, why, extra={"session": session.id})

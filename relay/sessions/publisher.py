@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from loacodecs import rtcp, rtp
 from loacodecs.errors import MalformedError
 from relay.channels.ingest import Ingest
@@ -30,7 +32,7 @@ class Publisher:
         self.session = session
         self.ingest = ingest
         self.preempts = preempts
-        self.refused: dict[str, int] = {}
+        self.refused: Counter[str] = Counter()
         self.payload_type = payload_type
         self._carries_clock = carries_clock
 
@@ -77,4 +79,4 @@ class Publisher:
         return packet
 
     def _refuse(self, reason: str) -> None:
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+        self.refused[reason] += 1
