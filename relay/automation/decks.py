@@ -161,7 +161,8 @@ class DeckFeed:
         self._crossfade_s = crossfade_s
         self._chimes = chimes
         self._lock = Lock()
-        self._decks: list[Deck] = []
+        self._decks: tuple[Deck, ...] = ()
+        """Replaced whole when it changes: it is looked at without the lock."""
         self._crossing: _Crossing | None = None
         self._running = False
         self._old = np.zeros((2, FRAME), np.float32)
@@ -191,7 +192,7 @@ class DeckFeed:
         Those that are done are left out: what one who decides knows is a moment old.
         """
         with self._lock:
-            wanted = [deck for deck in decks if not deck.done]
+            wanted = tuple(deck for deck in decks if not deck.done)
             current = self._decks[0] if self._decks else None
             if current is not None and (not wanted or wanted[0] is not current):
                 if self._running and current.sounded:
@@ -257,8 +258,10 @@ class DeckFeed:
 
     def _next(self) -> None:
         self._decks[0].done = True
-        self.ended.append(self._decks.pop(0))
-        if self._decks:
+        ended, *rest = self._decks
+        self.ended.append(ended)
+        self._decks = tuple(rest)
+        if rest:
             self._decks[0].feed.play()
 
     def _begin_crossfade(self) -> None:
@@ -272,7 +275,7 @@ class DeckFeed:
         longest_s = min(self._crossfade_s, old.length_s() / 2, new.length_s() / 2)
         if new.feed.ready and 0 < remaining_s <= longest_s:
             old.done = True
-            self._decks.pop(0)
+            self._decks = self._decks[1:]
             self._cross(old, remaining_s)
             new.feed.play()
 

@@ -36,18 +36,19 @@ class MeteredFeed:
 
     def __init__(self, feed: Metered) -> None:
         self.feed = feed
-        self._power = 0.0
-        self._blocks = 0
+        self._sum = (0.0, 0)
+        """Power of all blocks, and how many they are; replaced whole, as the one says nothing without the other."""
         self._asked = (0.0, 0)
 
     def read(self, out: NDArray[np.float32]) -> bool:
         """The mixer's."""
         came = self.feed.read(out)
+        power, blocks = self._sum
         if came:
-            power = float(np.vdot(out, out)) / (2 * FRAME)
+            block = float(np.vdot(out, out)) / (2 * FRAME)
             # a block of NaN, or one far beyond full scale, is no sound
-            self._power += power if power <= _LOUDEST else 0.0
-        self._blocks += 1
+            power += block if block <= _LOUDEST else 0.0
+        self._sum = power, blocks + 1
         return came
 
     @property
@@ -62,10 +63,10 @@ class MeteredFeed:
 
     def level_dbfs(self) -> float | None:
         """RMS since the last call; None when nothing was asked for since."""
-        power, blocks = self._power, self._blocks
+        power, blocks = now = self._sum
         power_before, blocks_before = self._asked
         if blocks == blocks_before:
             return None
-        self._asked = power, blocks
+        self._asked = now
         mean = (power - power_before) / (blocks - blocks_before)
         return 10 * math.log10(mean) if mean > 1e-20 else SILENCE_DBFS

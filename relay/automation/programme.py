@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from loamedia.spec import parse_spec
-from relay.automation.mixer import Mixer, Open, Source
+from relay.automation.mixer import Mixer, MixerInput, Open, Source
 from relay.automation.queue import Queue
 from relay.automation.queue_strip import QueueStrip
 from relay.automation.rundown import Rundown, Standing
@@ -182,9 +182,9 @@ class ChannelAutomation:
 
     def change_input(self, name: str, change: InputChange) -> None:
         """Raises InputNotFound. After a restart the same is set again, but for publishers, who are others then."""
-        self._apply(name, change)
+        changed = self._apply(name, change)
         self._unset.discard(name)
-        if self._mixer.inputs[name].kind != "publisher":
+        if changed.kind != "publisher":
             old = self._inputs.get(name, InputSetting())
             self._inputs[name] = InputSetting(
                 old.gain_db if change.gain_db is None else change.gain_db,
@@ -201,7 +201,7 @@ class ChannelAutomation:
         self._queue_strip.tidy(wall)
         self._decide(now, [strip.look(now) for strip in self._strips], self._config.fade)
 
-    def _apply(self, name: str, change: InputChange) -> None:
+    def _apply(self, name: str, change: InputChange) -> MixerInput:
         found = self._mixer.inputs.get(name)
         if found is None:
             raise InputNotFound(f"the channel has no input {name[:64]}")
@@ -211,6 +211,7 @@ class ChannelAutomation:
             found.mute(change.muted)
         if change.pan is not None:
             found.pan(change.pan)
+        return found
 
     # What people are told
 

@@ -18,7 +18,8 @@ END_S: Final = 30.0
 
 
 class ChannelClasses:
-    """One declaration a channel; a channel without one is normal."""
+    """One declaration a channel; a channel without one is normal. Lives in the event loop, but for `of`, which the
+    mixer asks in every block in which a chime may be due."""
 
     def __init__(self) -> None:
         self._declared: dict[str, Declaration] = {}
@@ -37,8 +38,9 @@ class ChannelClasses:
         return [declaration for channel in channels if (declaration := self.of(channel)) is not None]
 
     def of(self, channel: str) -> Declaration | None:
-        """What `channel` is declared to be: the gravest, and of two the one that lasts longer."""
-        found = [known[channel] for known in (self._declared, self._adopted) if channel in known]
+        """What `channel` is declared to be: the gravest, and of two the one that lasts longer. From any thread."""
+        known = self._declared.get(channel), self._adopted.get(channel)
+        found = [declaration for declaration in known if declaration is not None]
         return max(found, key=lambda each: (CLASSES.index(each.kind), each.until), default=None)
 
     def adopt(self, declaration: Declaration) -> bool:

@@ -99,8 +99,8 @@ class Recorder:
 
     @property
     def dropped(self) -> Counter[str]:
-        """Packets that are in no recording, by reason."""
-        return self._dropped + Counter(behind=self.lane.dropped, late=self._ordering.late)
+        """Packets that are in no recording, by reason. From any thread: copied at once, and then walked."""
+        return Counter(dict(self._dropped)) + Counter(behind=self.lane.dropped, late=self._ordering.late)
 
     def turn(self, now: float, wall: float) -> None:
         """Write what came. `now` is monotonic, `wall` unix seconds, of the same moment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from relay.automation.decks import Deck, DeckFeed
 from relay.automation_ports import QueueItem
 from relay.sources.feed import OPERATOR, open_source
 from tests.support.hand_mixer import HandChimes, HandSource, Sound, endless, tone_source
+from tests.support.interleaving import at_every_turn
 from tests.support.media_files import encode
 from tests.support.tones import dominant_frequency, level_dbfs, tone
 from tests.support.waiting import until
@@ -183,3 +185,21 @@ def test_an_item_with_a_chime_is_not_faded_into() -> None:
     sound = heard(feed, 8)
     assert np.array_equal(sound[:4800] * 65536, np.arange(4800))
     assert (sound[4800:5800] == 0.5).all()
+
+
+def test_it_may_be_looked_at_while_the_last_of_it_ends() -> None:
+    """The event loop looks, the mixer reads."""
+
+    def make() -> tuple[Callable[[], tuple[Deck | None, str]], Callable[[], None]]:
+        feed, last = DeckFeed(), ramp(0, 900)
+        last.title = "the last"
+        feed.order([Deck(item("a"), last)])
+        feed.run()
+        return lambda: (feed.current, feed.title), lambda: end(feed)
+
+    def end(feed: DeckFeed) -> None:
+        heard(feed, 1)
+        assert len(feed.ended) == 1
+
+    titles = {title for _, title in at_every_turn(make)}
+    assert titles == {"", "the last"}

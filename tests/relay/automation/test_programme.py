@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from relay.automation.settings import AutomationConfig
 from relay.automation_ports import InputChange, QueueItem, Saved
 from relay.errors import InputNotFound, ItemNotFound
 from tests.support.hand_mixer import HandMixer, HandSource, Sound, endless, tone_source
+from tests.support.interleaving import at_every_turn
 from tests.support.tones import dominant_frequency, level_dbfs
 
 SILENCE = HandSource(live=True, generate=lambda _at, count: np.zeros(count, np.float32))
@@ -353,3 +354,21 @@ def test_a_mixer_without_room_for_the_queue_says_so() -> None:
     station.run(1)
     assert station.automation.view(True).sources[0].fault == "no room"
     assert hertz(station.run(1)) == pytest.approx(500, abs=1)
+
+
+def test_who_leaves_while_his_fader_is_moved_is_not_there() -> None:
+    """He leaves by the mixer's thread; whoever moves the fader is told that he is not there, if anything."""
+
+    def make() -> tuple[Callable[[], bool], Callable[[], None]]:
+        station = Station({}, ["publishers"])
+        station.mixer.add_input("publisher-1", HandSource(live=True), label="xã", kind="publisher")
+        return lambda: moved(station), lambda: station.mixer.remove_input("publisher-1")
+
+    def moved(station: Station) -> bool:
+        try:
+            station.automation.change_input("publisher-1", InputChange(muted=True))
+        except InputNotFound:
+            return False
+        return True
+
+    assert set(at_every_turn(make)) == {False, True}

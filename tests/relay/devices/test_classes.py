@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from loacodecs.control import Command, LiveClass, Message, OnAir, Token, decode_body, parse_class
 from loacodecs.signing import CommandGuard, SeenNonces
-from relay.devices.classes import END_S
+from relay.device_ports import Declaration
+from relay.devices.classes import END_S, ChannelClasses
 from tests.support.device_world import NOW, Pipe, World, connect
+from tests.support.interleaving import at_every_turn
 
 NIGHT = NOW
 
@@ -190,3 +192,17 @@ async def test_what_another_relay_states_ends_with_its_time_and_not_with_silence
     await pass_time(world, 5)
     assert world.service.declared("xa") is None
     assert (await told(pipe)).kind == "normal"
+
+
+def test_the_mixer_may_ask_while_an_emergency_is_withdrawn() -> None:
+    """It asks in its own thread, within a block; what the event loop does meanwhile must not break the input."""
+
+    def make() -> tuple[Callable[[], Declaration | None], Callable[[], None]]:
+        classes = ChannelClasses()
+        classes.declare(Declaration("xa", "emergency", NOW + 900, NOW, "tỉnh"))
+        return lambda: classes.of("xa"), lambda: withdraw(classes)
+
+    def withdraw(classes: ChannelClasses) -> None:
+        classes.declare(Declaration("xa", "normal", 0.0, NOW, "tỉnh"))
+
+    assert {found and found.kind for found in at_every_turn(make)} == {"emergency", None}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta, timezone
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from relay.outputs.keeping import SPARE, Keeper
 from relay.outputs.recorder import Recorder
 from relay.outputs.settings import RecordingConfig
 from relay.outputs.shelf import Shelf, Stored, duration
+from tests.support.interleaving import at_every_turn
 from tests.support.on_air import Programme, hear
 from tests.support.tones import dominant_frequency, level_dbfs
 
@@ -388,3 +392,26 @@ def test_a_disk_that_hangs_costs_neither_memory_nor_the_channel(tmp_path: Path) 
     studio.close()
     assert [round(duration(stored)) for stored in studio.shelf.recordings()] == [60, 1]
     assert studio.names()[1] == "tan-phu_2026-11-26_07-02-00+0700.opus"
+
+
+def test_it_may_be_looked_at_while_it_drops_the_first_of_its_kind(tmp_path: Path) -> None:
+    """`/metrics` looks from another thread than the one that records."""
+    numbers = itertools.count()
+
+    def make() -> tuple[Callable[[], Counter[str]], Callable[[], None]]:
+        studio = Studio(tmp_path / str(next(numbers)))
+        studio.play(1)
+        studio.disk.left = 0
+        studio.wait(11)
+        studio.play(1)
+        assert studio.recorder.dropped["no_room"]
+        return lambda: studio.recorder.dropped, lambda: drop(studio)
+
+    def drop(studio: Studio) -> None:
+        studio.disk.left = 1 << 40
+        studio.wait(11)
+        studio.play(1, edit=lambda packet: replace(packet, payload=b"\xff"))
+
+    looked = list(at_every_turn(make))
+    assert all(dropped["no_room"] == 50 for dropped in looked)
+    assert looked[0]["malformed"] > 0 == looked[-1]["malformed"]
