@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,15 @@ DESCRIPTORS_TO_SPARE = 128
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a process tree, in KiB: `rss` counts shared pages in each process, `pss` shares them out."""
+    """Of a process tree, in KiB: `rss` counts shared pages in each process, `pss` shares them out.
+
+    `own` is what the processes have written themselves: no files, of whose pages a neighbour that comes or goes changes
+    the share. Growth is judged by it.
+    """
 
     rss: int
     pss: int
+    own: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +106,13 @@ def thread_cpu_ns(pid: int) -> dict[str, int]:
 
 def memory(pid: int) -> Memory:
     """Memory of a process tree."""
-    rss = pss = 0
+    kib: Counter[str] = Counter()
     for member in process_tree(pid):
         for line in _read(_PROC / str(member) / "smaps_rollup").splitlines():
-            if line.startswith("Rss:"):
-                rss += int(line.split()[1])
-            elif line.startswith("Pss:"):
-                pss += int(line.split()[1])
-    return Memory(rss, pss)
+            name, _, value = line.partition(":")
+            if name in ("Rss", "Pss", "Pss_Anon", "Pss_Shmem"):
+                kib[name] += int(value.split()[0])
+    return Memory(kib["Rss"], kib["Pss"], kib["Pss_Anon"] + kib["Pss_Shmem"])
 
 
 def descriptors(pid: int) -> int:

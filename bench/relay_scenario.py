@@ -318,7 +318,7 @@ def _report(
         distribution=_distribution(stage, steady, join),
         datagram_bytes=stage.datagram_bytes,
         relay_rss_mb=memory.rss / 1024,
-        relay_kb_per_listener=(memory.pss - base.pss) / max(join.joined, 1),
+        relay_kb_per_listener=(memory.own - base.own) / max(join.joined, 1),
         relay_upkeep_us_per_listener_s=mean(steady.upkeep) / 1000 / max(join.joined, 1),
         relay_threads_us_per_packet={
             name: round(total / 1000 / packets, 3) for name, total in steady.threads_ns.most_common()

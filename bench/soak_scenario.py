@@ -1,8 +1,8 @@
 """`loa bench soak`: a fixed load for hours, and whether anything grows.
 
-Memory (Pss), descriptors and threads of the relay, and latency p50 and p99 of all packets are taken once an interval.
-The first tenth of the run is left out of the slopes: caches fill, and glibc's arenas find their size. What a slope
-means is told in `bench.slope`; a figure that rises ends the run with 1.
+Memory (what the relay has written itself), descriptors and threads of the relay, and latency p50 and p99 of all
+packets are taken once an interval. The first tenth of the run is left out of the slopes: caches fill, and glibc's
+arenas find their size. What a slope means is told in `bench.slope`; a figure that rises ends the run with 1.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Sampler:
         pid = self._stage.server.pid
         self.series.add(
             now - self._begin,
-            memory_mb=round(self._stage.server.memory().pss / 1024, 3),
+            memory_mb=round(self._stage.server.memory().own / 1024, 3),
             descriptors=procfs.descriptors(pid),
             threads=procfs.threads(pid),
             latency_p50_ms=_ms(percentile(counts, 0.5)),

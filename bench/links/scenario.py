@@ -105,11 +105,11 @@ def run(parameters: Parameters, links: int, say: Say) -> dict[str, Any]:
             stage.play(2.0, "settling")
             watch = Watch(stage)
             without, quiet_us = _steady(stage, parameters.duration, "without links")
-            before_kb = stage.server.memory().pss
+            before_kb = stage.server.memory().own
             first, coming = _moved(stage, crowd, "connect")
             stage.play(SETTLE_S, "settling")
             with_links, busy_us = _steady(stage, max(parameters.duration, IDLE_S), "with links")
-            memory_kb = stage.server.memory().pss - before_kb
+            memory_kb = stage.server.memory().own - before_kb
             again, storm = _moved(stage, crowd, "drop")
             stretch = watch.end(join.generator_cores)
             say("the relay crashes and comes back")

@@ -42,7 +42,7 @@ RELAY_FORMULAS = (
     ),
     ("latency", "receiver kernel's arrival time - publisher's clock just before its sendto (an upper bound)"),
     ("jitter", "| time between two arrivals at one receiver - time between the two sends |"),
-    ("memory per listener", "(Pss after the steady part - Pss after a warm-up listener) / listeners"),
+    ("memory per listener", "(own memory after the steady part - after a warm-up listener) / listeners"),
 )
 COMPARE_FORMULAS = (
     (

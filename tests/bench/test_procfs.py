@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,21 @@ def test_children_belong_to_the_tree() -> None:
     finally:
         child.communicate(b"\n")
     assert child.pid not in procfs.process_tree(os.getpid())
+
+
+def test_memory_of_its_own_is_what_it_wrote_and_no_file(tmp_path: Path) -> None:
+    size = 32 << 20
+    file = tmp_path / "library"
+    file.write_bytes(b"x" * size)
+    before = procfs.memory(os.getpid())
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[::4096]) == size // 4096 * ord("x")
+        read = procfs.memory(os.getpid())
+    written = bytearray(b"y" * size)
+    after = procfs.memory(os.getpid())
+    assert (read.rss - before.rss) * 1024 > 0.9 * size
+    assert (read.own - before.own) * 1024 < 0.1 * size
+    assert (after.own - before.own) * 1024 > 0.9 * len(written)
 
 
 def test_a_process_that_is_gone_costs_nothing() -> None:
