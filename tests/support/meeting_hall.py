@@ -7,7 +7,7 @@ import itertools
 from relay.live.meeting import Meeting
 from relay.live.meeting_actions import Dismiss, Hold, Report
 from relay.live.settings import MeetingConfig
-from relay.meeting_ports import Entered, Entry, MeetingView, Order, PersonView
+from relay.meeting_ports import Entered, Entry, MeetingView, Order, PersonView, SavedMeeting
 from relay.tokens import MeetingRole
 
 
@@ -16,8 +16,11 @@ class Hall:
 
     def __init__(self, **settings: object) -> None:
         serial = itertools.count(1)
-        self.meeting = Meeting(MeetingConfig.model_validate(settings), lambda: f"secret-{next(serial)}")
+        self.settings = MeetingConfig.model_validate(settings)
+        self.meeting = Meeting(self.settings, lambda: f"secret-{next(serial)}")
         self.now = 1000.0
+        self.unix = 1_700_000_000.0
+        """What the wall clock says when `now` is 0."""
         self.held: dict[str, bool] = {}
         self.missing: dict[str, int] = {}
         self.level = -20.0
@@ -59,6 +62,19 @@ class Hall:
         """The same in one step."""
         self.now += seconds
         self.look()
+
+    @property
+    def saved(self) -> SavedMeeting:
+        """What is kept of the meeting now."""
+        return self.meeting.saved(self.now, self.unix + self.now)
+
+    def restart(self, seconds: float = 5.0, wrong_by: float = 0.0) -> None:
+        """The relay dies and is back after so long with another monotonic clock; the wall clock is `wrong_by` off."""
+        saved, wall = self.saved, self.unix + self.now + seconds + wrong_by
+        self.now = 7.0
+        self.unix = wall - self.now
+        self.held, self.missing = {}, {}
+        self.meeting = Meeting.taken_up(self.settings, saved, self.now, wall)
 
     def _carry_out(self) -> None:
         while (action := self.meeting.poll()) is not None:
