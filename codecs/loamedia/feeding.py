@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -21,6 +22,8 @@ from .policy import Policy, Resolve
 from .ring import Ring
 from .spec import SourceSpec
 from .web import Transfer
+
+log = logging.getLogger("loa.source")
 
 PUSHED: Final = frozenset({"rtsp", "srt", "alsa"})
 """Kinds that cannot be made to wait: what does not fit any more is lost, the oldest first."""
@@ -108,8 +111,9 @@ class Feeder:
         self.title = ""
         self.duration_s: float | None = None
         self.live = spec.kind in PUSHED
-        self.rounds: deque[int] = deque([0])
-        """At which sample of the ring each round of a looped file begins; the consumer takes off what is past.
+        self.rounds: tuple[int, ...] = (0,)
+        """At which sample of the ring each round of a looped file begins, from the one that is played on; replaced
+        whole, since it is looked at from any thread.
 
         Of a file that did not start at its beginning, the first lies before the ring's first sample.
         """
@@ -159,24 +163,38 @@ class Feeder:
         try:
             while True:
                 began = self._clock()
-                try:
-                    self._session()
+                error = self._attempt()
+                if error is None:
                     self.phase = "over"
                     return
-                except SourceError as error:
-                    self._check()
-                    self._stats.failures += 1
-                    if not (error.passing and self._settings.reconnect):
-                        self.phase, self.reason = "failed", str(error)
-                        return
-                    if self._clock() - began > _SETTLED_S or self._parts.renewed:
-                        self._backoff.reset()
-                    self._pause(str(error))
+                self._check()
+                self._stats.failures += 1
+                if not (error.passing and self._settings.reconnect):
+                    self.phase, self.reason = "failed", str(error)
+                    return
+                if self._clock() - began > _SETTLED_S or self._parts.renewed:
+                    self._backoff.reset()
+                self._pause(str(error))
         except _Stopped:
             pass
         finally:
             self._leaving.left.set()
             self.news.set()
+
+    def _attempt(self) -> SourceError | None:
+        """From opening to the end; what it failed of, None when it came to its end."""
+        try:
+            self._session()
+        except SourceError as error:
+            return error
+        except _Stopped:
+            raise
+        except Exception as error:  # who waits for sound must learn that none will come
+            self._check()
+            log.exception("the thread of %s failed", self._spec.name)
+            passing = self.live or not self._ring.written
+            return SourceError(f"{self._spec.name} failed: {type(error).__name__}", passing=passing)
+        return None
 
     def _pause(self, why: str) -> None:
         pause = self._backoff.next_pause()
@@ -208,7 +226,8 @@ class Feeder:
             if not self._settings.loop:
                 return
             heard = True
-            self.rounds.append(self._ring.written)
+            played = round_at(self.rounds, self._ring.read)
+            self.rounds = (*self.rounds[played:], self._ring.written)
 
     def _open(self) -> Medium:
         settings = self._settings
@@ -258,7 +277,7 @@ class Feeder:
             return 0.0
         if not seek(medium.container, wanted):
             return 0.0
-        self.rounds[0] = -round(wanted * SAMPLE_RATE)
+        self.rounds = (-round(wanted * SAMPLE_RATE),)
         return wanted
 
     def _write(self, part: Block) -> None:
@@ -288,3 +307,8 @@ class Feeder:
     def _check(self) -> None:
         if self._stopped.is_set():
             raise _Stopped
+
+
+def round_at(rounds: Sequence[int], sample: int) -> int:
+    """Which of `rounds`, each told by its first sample, has `sample` in it."""
+    return max(0, bisect_right(rounds, sample) - 1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .decoding import SAMPLE_RATE, Block
 from .errors import SourceError
-from .feeding import PUSHED, RESERVE_MAX_S, RESERVE_S, Feeder, PlayerSettings, PlayerStats
+from .feeding import PUSHED, RESERVE_MAX_S, RESERVE_S, Feeder, PlayerSettings, PlayerStats, round_at
 from .policy import ANYTHING, Policy, Resolve, system_resolve
 from .ring import Ring
 from .spec import SourceSpec
@@ -94,10 +94,8 @@ class Player:
     @property
     def position_s(self) -> float:
         """How far it was played; of a looped file, since its beginning."""
-        rounds = self._feeder.rounds
-        while len(rounds) > 1 and rounds[1] <= self._ring.read:
-            rounds.popleft()
-        return (self._tone_samples + self._ring.read - rounds[0]) / SAMPLE_RATE
+        rounds, read = self._feeder.rounds, self._ring.read
+        return (self._tone_samples + read - rounds[round_at(rounds, read)]) / SAMPLE_RATE
 
     @property
     def buffered_s(self) -> float:

@@ -49,10 +49,10 @@ class Transfer:
     def cut(self, why: str) -> None:
         """End every read that waits and every one to come; from any thread."""
         self.why = self.why or why
-        for each in tuple(self._sockets):
+        for each in list(self._sockets):  # copied at once: the source's thread adds and takes away
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
-        for end in tuple(self._others):
+        for end in list(self._others):
             end()
 
     def on_cut(self, end: Callable[[], None]) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import wave
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from loamedia import feeding, opening
 from loamedia.errors import SourceError
 from loamedia.feeding import PlayerSettings
 from loamedia.policy import Policy
+from tests.support.interleaving import at_every_turn
 from tests.support.media_files import FORMATS, encode, tone_file, write_end
 from tests.support.playing import QUICK, playing, pulled
 from tests.support.tones import dominant_frequency, level_dbfs, tone, write_wav
@@ -296,3 +301,55 @@ def test_a_start_beyond_the_end_is_the_beginning(tmp_path: Path) -> None:
     path = tone_file(tmp_path / "a.wav", 0.5)
     with playing(str(path), settings=PlayerSettings(start_s=2.0)) as player:
         assert pulled(player).shape[1] == 24_000
+
+
+def test_two_threads_may_ask_where_in_a_loop_it_is(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", [tone(500, 0.25)], 48000)
+    with contextlib.ExitStack() as players:
+        heard: list[float] = []
+
+        def make() -> tuple[Callable[[], float], Callable[[], None]]:
+            player = players.enter_context(playing(str(path), settings=PlayerSettings(loop=True)))
+            pulled(player, 16_800)
+            return lambda: player.position_s, lambda: heard.append(player.position_s)
+
+        found = list(at_every_turn(make))
+        assert found + heard == pytest.approx([0.1] * len(found + heard))
+
+
+def test_a_mistake_of_ours_is_logged_and_the_end_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its thread must not end in silence: whoever waits for the sound would wait for ever."""
+    sound = np.zeros((2, 960), np.float32)
+
+    def decode(*_: object, **__: object) -> Iterator[np.ndarray]:
+        yield sound
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(feeding, "decode", decode)
+    path = write_wav(tmp_path / "a.wav", [tone(500, 0.25)], 48000)
+    with playing(str(path)) as player:
+        assert player.pull(960).shape == (2, 960)
+        with pytest.raises(SourceError, match=r"a\.wav failed: ZeroDivisionError"):
+            player.pull(960)
+        assert player.state == "failed"
+        assert player.stats.failures == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_mistake_before_there_was_any_sound_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mistakes = [ZeroDivisionError(), KeyError("x")]
+
+    def opened(*arguments: Any, **named: Any) -> opening.Medium:
+        if mistakes:
+            raise mistakes.pop()
+        return opening.open_medium(*arguments, **named)
+
+    monkeypatch.setattr(feeding, "open_medium", opened)
+    path = write_wav(tmp_path / "a.wav", [tone(500, 0.25)], 48000)
+    with playing(str(path)) as player:
+        assert pulled(player).shape == (2, 12_000)
+        assert player.stats.failures == 2
