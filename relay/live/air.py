@@ -5,6 +5,7 @@ Every method may be called from any thread and waits for nothing; what they ask 
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from relay.live.packets import PacketFeed
 from relay.live.programme import Programme
 from relay.net.fanout import Packet
 from relay.sessions.hub import Hub
+
+log = logging.getLogger("loa.live")
 
 OUTBOX: Final = 1_024
 """Packets that may wait for the media thread, of all buses; the oldest goes: it would be too late for anybody."""
@@ -71,7 +74,7 @@ class Air:
         """A source for a channel of its own, which is in no list and lasts until `end`."""
         channel = self._make(name)
         channel.private = True
-        self._reactor.call(lambda: self._hub.channels.update({name: channel}))
+        self._have(lambda: self._hub.channels.update({name: channel}))
         return self._take(channel)
 
     def _take(self, channel: Channel) -> Programme:
@@ -82,27 +85,27 @@ class Air:
         programme.closed = True
         channel = programme.channel
         if channel.private:
-            self._reactor.call(lambda: self._hub.remove_channel(channel, self._clock()))
+            self._have(lambda: self._hub.remove_channel(channel, self._clock()))
 
     def put(self, programme: Programme, encoded: Encoded) -> None:
         """Send a packet. Those of several buses that come together are sent in one go."""
         self._outbox.append((programme, encoded))
         if not self._asked:
             self._asked = True
-            self._reactor.call(self._send)
+            self._have(self._send)
 
     def listen(self, name: str, feed: PacketFeed) -> Callable[[], None]:
         """Give the packets of a channel to `feed`; returns what ends that. Raises KeyError for an unknown one."""
         tap = Tap(self._hub.channels[name], feed)
-        self._reactor.call(tap.open)
+        self._have(tap.open)
         return partial(self._end_tap, tap)
 
     def _end_tap(self, tap: Tap) -> None:
-        self._reactor.call(tap.close)
+        self._have(tap.close)
 
     def close_session(self, session: str, reason: str) -> None:
         """End a publisher's session, if it still is there."""
-        self._reactor.call(lambda: self._close(session, reason))
+        self._have(lambda: self._close(session, reason))
 
     def _close(self, name: str, reason: str) -> None:
         session = self._hub.sessions.get(name)
@@ -112,8 +115,21 @@ class Air:
     def _send(self) -> None:
         self._asked = False  # before the look into the box, not after it
         while self._outbox:
-            programme, encoded = self._outbox.popleft()
-            now = self._clock()
-            packet = programme.packet(encoded, now)
-            if packet is not None:
-                self._hub.send(programme.channel, packet, now)
+            _carry_out(partial(self._send_one, *self._outbox.popleft()))
+
+    def _send_one(self, programme: Programme, encoded: Encoded) -> None:
+        now = self._clock()
+        packet = programme.packet(encoded, now)
+        if packet is not None:
+            self._hub.send(programme.channel, packet, now)
+
+    def _have(self, function: Callable[[], None]) -> None:
+        """Have `function` run in the media thread; nobody waits for it, so nobody else would hear of a mistake."""
+        self._reactor.call(partial(_carry_out, function))
+
+
+def _carry_out(function: Callable[[], None]) -> None:
+    try:
+        function()
+    except Exception:  # one channel's mistake is not the others'
+        log.exception("what mixing has the media thread do failed")

@@ -80,9 +80,16 @@ class BusEncoder:
             dtx=settings.dtx,
             expected_loss=EXPECTED_LOSS if settings.fec else 0,
         )
+        # Asked once: an encoder belongs to one thread at a time, and its worker's is the one.
+        self.latency = self._encoder.lookahead
+        """Samples by which the sound comes later out of a decoder."""
+        self.bitrate = self._encoder.bitrate
+        """Bits per second."""
+        self.application: str = self._encoder.application
+        """What the encoder is tuned for."""
         self._dtx = settings.dtx
         self._send = send
-        self._waiting: deque[Block] = deque()
+        self._waiting: deque[Block] = deque(maxlen=WAITING)
         self._asked = False
         """Whether a worker has been asked to run this and has not begun."""
         self._place = 0
@@ -92,21 +99,6 @@ class BusEncoder:
         self._expected = -1
         self._marker = False
         """Whether silence has been left out since the last packet."""
-
-    @property
-    def latency(self) -> int:
-        """Samples by which the sound comes later out of a decoder."""
-        return self._encoder.lookahead
-
-    @property
-    def bitrate(self) -> int:
-        """Bits per second."""
-        return self._encoder.bitrate
-
-    @property
-    def application(self) -> str:
-        """What the encoder is tuned for."""
-        return self._encoder.application
 
     # The mixer's thread
 
@@ -118,11 +110,9 @@ class BusEncoder:
         if not sounding and self._place == 0:
             self._paused = True
             return False
+        self.dropped += len(self._waiting) == WAITING  # the oldest goes
         self._waiting.append(Block(self._place, number, captured, self._paused, samples.copy()))
         self._paused = False
-        if len(self._waiting) > WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
         self._place = (self._place + 1) % self._blocks
         if self._place or self._asked:
             return False

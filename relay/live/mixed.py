@@ -23,7 +23,7 @@ from relay.live.output import BusOutput
 from relay.live.packets import PacketFeed
 from relay.live.programme import Programme
 from relay.live.settings import CHANNEL_PREFIX, MixSettings, reached
-from relay.live.tick import Counts
+from relay.live.tick import PERIOD_S, Counts
 from relay.live_ports import BusState, InputKind, MixState, Role, SourceStats
 from relay.mixer.block import SILENCE_DBFS, MixerFull, dbfs_of
 from relay.mixer.desk import Bus, Input
@@ -206,9 +206,16 @@ class MixedChannel:
         self._studio.after(0.0, lambda: self._left(source))
 
     def _left(self, source: ChannelInput) -> None:
-        if self.inputs.get(source.name) is source:
-            source.session = ""
-            self.remove_input(source.name)
+        """In the mixer's thread, which waits for nobody: while others come or go it is put off to the next tick."""
+        if not self._studio.lock.acquire(blocking=False):
+            self._studio.after(PERIOD_S, lambda: self._left(source))
+            return
+        try:
+            if self.inputs.get(source.name) is source:
+                source.session = ""
+                self.remove_input(source.name)
+        finally:
+            self._studio.lock.release()
 
     def start(self) -> None:
         """Open the inputs that the configuration names."""

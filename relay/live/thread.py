@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import threading
 import time
 from typing import Final
 
 from relay.live.studio import Studio
-from relay.live.tick import TickClock
+from relay.live.tick import PERIOD_S, TickClock
+
+log = logging.getLogger("loa.live")
 
 PRIORITY: Final = 1
 """The lowest of those that go before everything ordinary."""
@@ -51,14 +54,23 @@ class MixThread:
         if self._ahead:
             with contextlib.suppress(PermissionError):
                 os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
-        studio, clock = self._studio, TickClock(self._studio.clock())
+        clock = TickClock(self._studio.clock())
         while not self._stopping:
-            if studio.idle:
-                self._awake.wait()
-                self._awake.clear()
-                clock.resume(studio.clock())
-                continue
-            time.sleep(max(0.0, clock.next_at - studio.clock()))
-            tick = clock.begin(studio.clock())
-            if tick is not None:
-                studio.tick(tick)
+            try:
+                self._turn(clock)
+            except Exception:  # the sound of all channels outlives any mistake
+                self._studio.counts.faults += 1
+                log.exception("a turn of the mixer's thread failed")
+                time.sleep(PERIOD_S)
+
+    def _turn(self, clock: TickClock) -> None:
+        studio = self._studio
+        if studio.idle:
+            self._awake.wait()
+            self._awake.clear()
+            clock.resume(studio.clock())
+            return
+        time.sleep(max(0.0, clock.next_at - studio.clock()))
+        tick = clock.begin(studio.clock())
+        if tick is not None:
+            studio.tick(tick)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import cast
 
+import pytest
+
 from relay.channels.channel import Channel
 from relay.live.air import OUTBOX, Air
 from relay.live.encoding import Encoded
@@ -47,3 +49,35 @@ def test_packets_for_a_media_thread_that_stands_still_do_not_pile_up() -> None:
     air.put(programme, Encoded(OUTBOX + 500, 90.0, b"next", False))
     media.asked[-1]()
     assert ears.heard[-1] == b"next"
+
+
+def test_a_mistake_with_one_packet_is_told_and_the_next_one_goes_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Clumsy(Ears):
+        def send(self, channel: Channel, packet: Packet, now: float) -> None:
+            if not packet.sequence:
+                raise ZeroDivisionError
+            super().send(channel, packet, now)
+
+    ears, media, channel = Clumsy(), Stuck(), Channel("xa")
+    air = Air(cast(Hub, ears), media, Channel, lambda: 100.0)
+    programme = Programme(channel, 7)
+    for number in range(3):
+        air.put(programme, Encoded(number, 50.0 + number * 0.02, number.to_bytes(4), False))
+    (send,) = media.asked
+    send()
+    assert ears.heard == [number.to_bytes(4) for number in (1, 2)]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_mistake_in_what_nobody_waits_for_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone:
+        @property
+        def sessions(self) -> dict[str, object]:
+            raise ZeroDivisionError
+
+    media = Stuck()
+    Air(cast(Hub, Gone()), media, Channel, lambda: 100.0).close_session("x", "ended")
+    media.asked[0]()
+    assert "ZeroDivisionError" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from loacodecs.rtcp import Nack
 from relay.config import Config
 from relay.errors import ChannelBusy, InputExists, InputNotFound, SessionNotFound
 from relay.sources.feed import OPERATOR
+from tests.support.bounds import within
 from tests.support.media_files import tone_file
 from tests.support.mixing import FRAME, TICK_S, Ear, Microphone, MixWorld, packets_of, strength, tone
 from tests.support.tones import level_dbfs
@@ -344,6 +346,32 @@ async def test_a_publisher_that_is_removed_loses_its_session() -> None:
         assert world.studio.idle is False
         world.ticks(250)
         assert world.studio.idle
+
+
+async def test_a_tick_waits_for_nobody_who_adds_or_removes_inputs() -> None:
+    with MixWorld() as world:
+        voice = await speaker(world, 440)
+        world.ticks(10, voice)
+        held, let_go = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with world.studio.lock:
+                held.set()
+                let_go.wait(10)
+
+        holding = threading.Thread(target=hold)
+        holding.start()
+        held.wait(10)
+        try:
+            world.hub.close_all("gone", world.now)
+            with within(5.0, "the tick waits for the lock"):
+                world.ticks(2)
+            assert len(world.mixed.inputs) == 1, "put off"
+        finally:
+            let_go.set()
+            holding.join()
+        world.ticks(5)
+        assert not world.mixed.inputs
 
 
 async def test_draining_ends_publishers_and_leaves_nothing_to_mix() -> None:
