@@ -26,6 +26,7 @@ import uvloop
 
 from loacodecs.certificate import Certificate
 from relay import logs
+from relay.access.service import RevocationService
 from relay.addresses import split_address, split_advertised
 from relay.config import Config
 from relay.core import Core
@@ -155,8 +156,15 @@ def build_desk(config: Config, core: Core, tokens: Tokens, database: Database) -
         receipts_keep_s=devices.receipts_keep,
         on_air=core.on_air,
         draining=lambda: core.draining,
-        bar=core.bar,
+        bar=core.barring.bar,
     )
+
+
+def build_revocations(core: Core, database: Database) -> RevocationService:
+    """Which tokens are void before their time, made known to the core."""
+    revocations = RevocationService(database, core.barring.end)
+    core.barring.is_revoked = revocations.is_revoked
+    return revocations
 
 
 def _is_emergency(desk: DeviceService, channel: str) -> bool:
@@ -180,6 +188,7 @@ def serve(config: Config, demo: bool = False) -> None:
     relay.watch.warm_up()
     database = Database(config.store_file)
     desk = build_desk(config, relay.core, tokens, database)
+    revocations = build_revocations(relay.core, database)
     log.info("receivers, and relays that take its word, know this relay as %s", desk.relay)
     if relay.live is not None:
         relay.live.studio.is_emergency = partial(_is_emergency, desk)
@@ -187,7 +196,7 @@ def serve(config: Config, demo: bool = False) -> None:
     outputs = Outputs(config, relay.core.hub, relay.reactor, playing=partial(_playing, relay.live))
     app = create_app(
         relay.core, config, tokens, desk=desk, outputs=outputs, live=relay.live, automation=automation,
-        meetings=relay.live.meetings if relay.live is not None else None,
+        meetings=relay.live.meetings if relay.live is not None else None, revocations=revocations,
     )  # fmt: skip
     http = HttpServer(app, sockets, tls=tls)
     gc.set_threshold(*COLLECT_THRESHOLDS)
@@ -198,7 +207,8 @@ def serve(config: Config, demo: bool = False) -> None:
         if relay.live is not None:
             relay.live.start()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(relay, http, desk, automation, Demo(config, tokens) if demo else None))
+            playing = Demo(config, tokens) if demo else None
+            runner.run(_run(relay, http, desk, revocations, automation, playing))
     finally:
         if relay.live is not None:
             relay.live.stop()
@@ -255,17 +265,19 @@ async def _run(
     relay: Relay,
     http: HttpServer,
     desk: DeviceService,
+    revocations: RevocationService,
     automation: AutomationService | None,
     demo: Demo | None,
 ) -> None:
     stopping = _on_signals()
+    await revocations.begin()
     if automation is not None:
         await automation.begin()
     async with asyncio.TaskGroup() as group:
         await desk.begin()
         serving = group.create_task(http.run())
         await http.started.wait()
-        works = _background(relay, desk, automation)
+        works = [*_background(relay, desk, automation), ("revoked tokens", revocations.run)]
         background = [group.create_task(steady(name, run)) for name, run in works]
         _announce(relay, http)
         if demo is not None:
@@ -280,6 +292,7 @@ async def _run(
         await serving
         if automation is not None:
             await automation.close()
+        await revocations.keep_house()
         await desk.close()
     log.info("stopped")
 

@@ -10,14 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from relay.complaints import no_answer, odd_answer
 from relay.duration import parse_duration
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SECONDS: Final = 15.0
+_NOTHING: Final = "there is nothing at this address"
+"""What a relay says of an address that it does not have, or has not with its configuration."""
 
 
 class Duration(click.ParamType[float]):
@@ -30,6 +33,19 @@ class Duration(click.ParamType[float]):
             return parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _Answer(dict[str, Any]):
+    """What a relay says; that something is not in it tells that it was none, or one of another time."""
+
+    def __init__(self, content: Mapping[str, Any], url: str) -> None:
+        super().__init__(content)
+        self._url = url
+
+    def __missing__(self, key: str) -> Any:
+        raise click.ClickException(
+            f"{self._url} is no Loa relay, or not of this version: its answer lacks {key}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +64,22 @@ class Relay:
         try:
             with httpx.Client(base_url=self.url, verify=self.verify, timeout=_SECONDS) as client:
                 answer = client.request(method, path, json=body, params=query, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise click.ClickException(f"the relay {self.url} does not answer: {error}") from None
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last: no name of a host
+            raise click.ClickException(no_answer(self.url, error, _SECONDS)) from None
         try:
             content = answer.json() if answer.content else {}
         except ValueError:
             content = None
-        if answer.is_success and content is not None:
-            return content
+        if answer.is_success and isinstance(content, dict):
+            return _Answer(content, self.url)
         detail = content.get("detail") if isinstance(content, dict) else None
-        hint = "; give a token with --token-file" if answer.status_code == 401 and self.token is None else ""
-        raise click.ClickException(
-            f"{detail or f'{self.url} is no Loa relay, it says {answer.status_code}'}{hint}"
-        )
+        if not isinstance(detail, str):
+            raise click.ClickException(odd_answer(self.url, answer))
+        if answer.status_code == 401 and self.token is None:
+            detail = f"{detail.split(';')[0]}; give a token with --token-file, or in LOA_TOKEN"
+        if detail == _NOTHING:
+            detail += f"; {self.url} is older than this command, or mixes no channel, if this is about one"
+        raise click.ClickException(detail)
 
 
 def relay_of(
@@ -77,12 +96,7 @@ def relay_of(
         raise click.ClickException(
             "the token has characters that no token has; copy the whole of it, and nothing else"
         )
-    local = urlsplit(f"//{url}").hostname in ("localhost", "127.0.0.1", "::1")
-    parts = urlsplit(url if "://" in url else f"{'http' if local else 'https'}://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.BadParameter(
-            f"{url} is not the address of a relay, as https://host is", param_hint="--url"
-        )
+    parts = _address(url)
     verify: ssl.SSLContext | bool = not insecure
     if cacert is not None and not insecure:
         try:
@@ -90,6 +104,21 @@ def relay_of(
         except OSError:
             raise click.ClickException(f"--cacert {cacert} holds no certificate") from None
     return Relay(f"{parts.scheme}://{parts.netloc}", token, verify)
+
+
+def _address(url: str) -> SplitResult:
+    """The parts of `url`; a name alone is meant as https, unless it is this machine. Raises click.BadParameter."""
+    try:
+        local = urlsplit(f"//{url}").hostname in ("localhost", "127.0.0.1", "::1")
+        parts = urlsplit(url if "://" in url else f"{'http' if local else 'https'}://{url}")
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, half a bracket
+        sound = False
+    if not sound:
+        raise click.BadParameter(
+            f"{url or 'an empty text'} is not the address of a relay, as https://host is", param_hint="--url"
+        )
+    return parts
 
 
 def asks(scope: str) -> Callable[[_F], _F]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 from urllib.parse import quote
 
 import click
 
 from relay.asking import Duration, asks, relay_of
+from relay.printing import moment
 from relay.programme_cli import COMMANDS
 
 
@@ -50,8 +50,7 @@ def channel_class(name: str, kind: str | None, seconds: float, **where: Any) -> 
 def _sentence(answer: dict[str, Any]) -> str:
     sentence = f"{answer['channel']}: {answer['class']}"
     if answer["until"] is not None:
-        until = datetime.datetime.fromtimestamp(answer["until"]).astimezone()
-        sentence += f" until {until:%Y-%m-%d %H:%M:%S}, declared by {answer['declared_by']}"
+        sentence += f" until {moment(answer['until'])}, declared by {answer['declared_by']}"
     if answer["receivers"] is not None:
         sentence += f"; {answer['receivers']} receivers told"
     if answer["receivers_too_old"]:

@@ -1,4 +1,4 @@
-"""`loa serve`, `loa token`, `loa check`.
+"""`loa serve`, `loa token` (its members: relay/token_cli.py), `loa check`.
 
 Only click is imported here: the heavy libraries wait until a command runs, so that `loa --help` stays light.
 """
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from loacodecs.errors import LoaError
+from relay.printing import moment
+from relay.token_cli import COMMANDS
 
 if TYPE_CHECKING:
     from relay.config import Config
@@ -78,13 +80,12 @@ def serve(file: Path | None, demo: bool) -> None:
     run(config, demo)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @_config_option
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
-    required=True,
     type=click.Choice(["publish", "listen", "control", "recordings", "emergency", "metrics", "admin"]),
     help="What the token allows; may be given more than once.",
 )
@@ -102,12 +103,33 @@ def serve(file: Path | None, demo: bool) -> None:
 )
 @click.option("--ttl", default="8h", show_default=True, help="How long it is valid: 30m, 8h, 365d.")
 @click.option("--subject", default="operator", show_default=True, help="Who it is for, as logs will show.")
+@click.pass_context
 @_one_line
 def token(
+    context: click.Context, file: Path | None, scopes: tuple[Scope, ...], channels: tuple[str, ...],
+    role: MeetingRole | None, ttl: str, subject: str,
+) -> None:  # fmt: skip
+    """Print a signed bearer token, and nothing else, on standard output; its id, for who revokes it, on standard error.
+
+    The commands below look at tokens and revoke them.
+    """
+    if context.invoked_subcommand is not None:
+        if scopes or channels or role:
+            raise click.UsageError(f"the options before {context.invoked_subcommand} are for making a token")
+        return
+    if not scopes:
+        raise click.UsageError("Missing option '--scope': what the token allows")
+    _mint(file, scopes, channels, role, ttl, subject)
+
+
+for member in COMMANDS:
+    token.add_command(member)
+
+
+def _mint(
     file: Path | None, scopes: tuple[Scope, ...], channels: tuple[str, ...], role: MeetingRole | None, ttl: str,
     subject: str,
 ) -> None:  # fmt: skip
-    """Print a signed bearer token, and nothing else, on standard output."""
     from relay.duration import parse_duration
     from relay.tokens import Tokens, load_secret
 
@@ -120,9 +142,12 @@ def token(
         _warn_of_unknown(name, config)
     tokens = Tokens(load_secret(config.secret_file))
     try:
-        click.echo(tokens.mint(subject=subject, scopes=scopes, channels=channels, ttl=seconds, role=role))
+        minted = tokens.mint(subject=subject, scopes=scopes, channels=channels, ttl=seconds, role=role)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    grant = tokens.verify(minted)
+    click.echo(f"token {grant.id} of {subject}, good until {moment(grant.expires)}", err=True)
+    click.echo(minted)
 
 
 def _warn_of_unknown(name: str, config: Config) -> None:

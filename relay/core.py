@@ -18,6 +18,7 @@ from loacodecs import rtp, sdp
 from loacodecs.credentials import IceCredentials, generate_credentials
 from loacodecs.dtls import Certificate
 from loacodecs.peer import Peer
+from relay.barring import Barring
 from relay.channels.channel import Channel
 from relay.channels.ingest import Ingest
 from relay.config import RENDITIONS, Config
@@ -26,7 +27,6 @@ from relay.errors import (
     ChannelNotFound,
     PreconditionFailed,
     PreconditionRequired,
-    Revoked,
     SessionNotFound,
     Unavailable,
     Unprocessable,
@@ -43,6 +43,7 @@ from relay.sessions.listener import Listener, Terms
 from relay.sessions.publisher import Publisher
 from relay.sessions.session import Session
 from relay.statistics import channel_state, snapshot
+from relay.tokens import Grant
 
 if TYPE_CHECKING:  # who mixes nothing does not load the mixer
     from relay.live.inputs import ChannelInput
@@ -89,7 +90,7 @@ class Core:
         self._draining = False
         self.mixed: Mapping[str, MixedChannel] = {}
         """The mixed channels; set by who builds the studio, before the reactor runs."""
-        self._barred: set[str] = set()
+        self.barring = Barring(hub, self.in_media, clock)
         self.upstreams: dict[str, Callable[[float], UpstreamStats]] = {}
         """How the pull of each channel that is pulled from another relay is, at a moment."""
         self._pace = Pace(JOIN_INTERVAL_S)
@@ -129,8 +130,9 @@ class Core:
     # What HTTP waits for
 
     async def publish(
-        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None
-    ) -> SessionCreated:
+        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None,
+        grant: Grant | None = None,
+    ) -> SessionCreated:  # fmt: skip
         """Answer a WHIP offer; raises RelayError, SdpError, NegotiationError."""
         await self._pace.turn()
         self._check_open()
@@ -140,14 +142,17 @@ class Core:
         answer = answering(description, direction="recvonly", extensions=(rtp.AUDIO_LEVEL_URI,))
         mixed = self.mixed.get(channel)
         if mixed is not None:
-            session = await self._contribute(mixed, description, credentials, subject, replace)
+            session = await self._contribute(mixed, description, credentials, subject, grant, replace)
             return self._created(session, answer)
-        open_session = partial(self._open_publisher, channel, description, credentials, subject, replace)
+        open_session = partial(
+            self._open_publisher, channel, description, credentials, subject, grant, replace
+        )
         return self._created(await self.in_media(open_session), answer)
 
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
-    ) -> SessionCreated:
+        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = "",
+        grant: Grant | None = None,
+    ) -> SessionCreated:  # fmt: skip
         """Answer a WHEP offer; raises RelayError, SdpError, NegotiationError.
 
         `without` is the id of a session that publishes to the mixed channel: its owner hears all but himself.
@@ -170,7 +175,7 @@ class Core:
         )
         heard = self._mix_minus(channel, without) if without else None
         open_session = partial(
-            self._open_listener, channel, description, credentials, subject, ssrc, terms, heard
+            self._open_listener, channel, description, credentials, subject, grant, ssrc, terms, heard
         )
         return self._created(await self.in_media(open_session), answer)
 
@@ -199,16 +204,6 @@ class Core:
 
         await self.in_media(end)
 
-    async def bar(self, subject: str) -> None:
-        """End all sessions of `subject`, for ever: those that have been asked for and are not there yet, too."""
-
-        def end() -> None:
-            self._barred.add(subject)
-            for session in [s for s in self.hub.sessions.values() if s.subject == subject]:
-                self.hub.close(session, "revoked", self._clock())
-
-        await self.in_media(end)
-
     async def drain(self) -> None:
         """Accept nothing new, say goodbye to everybody."""
         self._draining = True
@@ -216,13 +211,13 @@ class Core:
 
     async def _contribute(
         self, mixed: MixedChannel, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str,
-        replace: bool,
+        grant: Grant | None, replace: bool,
     ) -> Session:  # fmt: skip
         """A session of one more who publishes to a mixed channel."""
         source = mixed.admit(subject, replace=replace)
         try:
             return await self.in_media(
-                partial(self._open_contributor, mixed, source, offer, credentials, subject, replace)
+                partial(self._open_contributor, mixed, source, offer, credentials, subject, grant, replace)
             )
         except BaseException:
             mixed.leave(source)
@@ -258,8 +253,9 @@ class Core:
     # In the media thread
 
     def _open_publisher(
-        self, name: str, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str, replace: bool
-    ) -> Session:
+        self, name: str, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str,
+        grant: Grant | None, replace: bool,
+    ) -> Session:  # fmt: skip
         now = self._clock()
         channel = self._channel(name, make=True)
         if channel.origin:
@@ -267,7 +263,7 @@ class Core:
         free = channel.free_for(None, now)
         if not (free or replace):
             raise ChannelBusy(f"channel {name} has a publisher on air; send replace to take over")
-        session = self._session("publish", channel, offer, credentials, subject, now)
+        session = self._session("publish", channel, offer, credentials, subject, grant, now)
         publisher = Publisher(session, self._ingest(offer), offer.opus_payload_type, preempts=not free)
         self.hub.add(session, publisher)
         if free:
@@ -276,7 +272,7 @@ class Core:
 
     def _open_contributor(
         self, mixed: MixedChannel, source: ChannelInput, offer: sdp.AudioDescription, credentials: IceCredentials,
-        subject: str, replace: bool,
+        subject: str, grant: Grant | None, replace: bool,
     ) -> Session:  # fmt: skip
         now = self._clock()
         channel = self._channel(mixed.name)
@@ -289,7 +285,7 @@ class Core:
             for session in earlier:
                 self.hub.close(session, "replaced", now)
 
-        session = self._session("publish", channel, offer, credentials, subject, now)
+        session = self._session("publish", channel, offer, credentials, subject, grant, now)
         ingest = self._ingest(offer)
         contributor = Contributor(
             session, ingest, offer.opus_payload_type, mixed.sink(source), on_sound=take_over,
@@ -300,15 +296,15 @@ class Core:
         return session
 
     def _open_listener(
-        self, name: str, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str, ssrc: int,
-        terms: Terms, heard: Channel | None = None,
+        self, name: str, offer: sdp.AudioDescription, credentials: IceCredentials, subject: str,
+        grant: Grant | None, ssrc: int, terms: Terms, heard: Channel | None = None,
     ) -> Session:  # fmt: skip
         channel = heard or self._channel(name)
         if len(self.hub.listeners) >= self.config.media.listeners_max:
             raise Unavailable(
                 "the relay serves as many listeners as media.listeners_max allows", RETRY_AFTER_S
             )
-        session = self._session("listen", channel, offer, credentials, subject, self._clock())
+        session = self._session("listen", channel, offer, credentials, subject, grant, self._clock())
         listener = Listener(session, ssrc, terms, retransmissions=self.config.media.retransmissions)
         self.hub.add(session, listener)
         return session
@@ -322,10 +318,9 @@ class Core:
 
     def _session(
         self, kind: SessionKind, channel: Channel, offer: sdp.AudioDescription,
-        credentials: IceCredentials, subject: str, now: float,
+        credentials: IceCredentials, subject: str, grant: Grant | None, now: float,
     ) -> Session:  # fmt: skip
-        if subject in self._barred:
-            raise Revoked("this receiver has been revoked; enrol it again")
+        self.barring.check(subject, grant)
         peer = Peer.server(
             certificate=self.certificate, ufrag=credentials.ufrag, pwd=credentials.pwd, offer=offer,
             random=os.urandom,
@@ -335,7 +330,7 @@ class Core:
             ),
             setup_timeout=SETUP_TIMEOUT_S,
         )  # fmt: skip
-        return Session(kind, channel, peer, credentials, now, subject=subject, offer=offer)
+        return Session(kind, channel, peer, credentials, now, subject=subject, grant=grant, offer=offer)
 
     def _trickle(
         self, channel: str, kind: SessionKind, name: str, fragment: sdp.IceFragment, if_match: str

@@ -5,7 +5,6 @@ Only click is imported here: httpx waits until a command runs, so that `loa --he
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import click
 
 from relay.asking import Duration, asks, relay_of
+from relay.printing import moment, print_table
 
 _BASE: Final = "/api/v1/devices"
 
@@ -58,7 +58,7 @@ def list_devices(everything: bool, as_json: bool, **where: Any) -> None:
         click.echo(json.dumps(devices, ensure_ascii=False, indent=2))
         return
     heading = ("DEVICE", "NAME", "CHANNEL", "DELAY", "TRIM", "VOLUME", "STATE", "HEARD")
-    _print_table([heading, *map(_row, devices)])
+    print_table([heading, *map(_row, devices)])
 
 
 def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
         state += "" if item["settings_state"] == "applied" else f", settings {item['settings_state']}"
     heard = item["seen"] if telemetry is None else max(item["seen"] or 0.0, telemetry["at"])
     timing = (f"{item['delay_ms']} ms", f"{item['trim_ms']} ms")
-    return (item["id"], item["name"], item["channel"] or "-", *timing, volume, state, _moment(heard))
+    return (item["id"], item["name"], item["channel"] or "-", *timing, volume, state, moment(heard))
 
 
 @device.command("set")
@@ -155,7 +155,7 @@ def receipts(device_id: str, limit: int, as_json: bool, **where: Any) -> None:
     heading = ("STARTED", "SECONDS", "PROGRAMME", "CHANNEL", "PLAYED", "CONCEALED", "LEVEL", "OUTCOME")
     rows = [
         (
-            _moment(item["started"]),
+            moment(item["started"]),
             f"{item['ended'] - item['started']:.0f}",
             item["programme"] or "-",
             item["channel"] or "-",
@@ -166,17 +166,4 @@ def receipts(device_id: str, limit: int, as_json: bool, **where: Any) -> None:
         )
         for item in answer["receipts"]
     ]
-    _print_table([heading, *rows])
-
-
-def _moment(unix: float | None) -> str:
-    """A time as people of this machine's zone write it."""
-    if not unix:
-        return "never"
-    return datetime.datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_table([heading, *rows])

@@ -74,6 +74,9 @@ class Declaration:
     declared_by: str
 
 
+DEVICE_SUBJECT: Final = "device:"
+"""What the subject of a receiver's tokens begins with; its id follows."""
+
 RELAYS: Final = "relays"
 """For whom a statement is signed that relays further down may take; no receiver is called so."""
 

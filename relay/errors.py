@@ -8,7 +8,7 @@ RelayError (LoaError)   .status, .retry_after
 ├── SourceRefused       403  a source that the API may not open
 ├── MeetingRefused      403  what is not a participant's to do, or makes no sense now
 ├── CodeRefused         403  an enrolment code that is unknown, used or expired
-├── Revoked             403  a session for a receiver that was revoked since it asked
+├── Revoked             403  a session for a receiver, or by a token, that was revoked since it asked
 ├── DeviceExists        409  a key that is enrolled already
 │   └── KeyRevoked           … and has been revoked
 ├── DeviceAway          409  a command for a receiver that is not connected
@@ -17,6 +17,7 @@ RelayError (LoaError)   .status, .retry_after
 ├── InputNotFound       404  the mixed channel has no input of that name
 ├── InputExists         409  the mixed channel has an input of that name
 ├── QueueFull           409  the queue of a channel takes no more
+├── RevocationsFull     409  as many tokens are revoked as one relay keeps
 ├── PreconditionFailed  412  If-Match names an older ICE session
 ├── PreconditionRequired 428 PATCH without If-Match
 ├── Unprocessable       422  well-formed and without sense: a fragment of no media section, a source that is none
@@ -84,7 +85,7 @@ class CodeRefused(RelayError):  # noqa: N818
 
 
 class Revoked(RelayError):  # noqa: N818
-    """A session for a receiver that was revoked since it asked."""
+    """A session for a receiver, or by a token, that was revoked since it asked."""
 
     status = 403
 
@@ -115,6 +116,12 @@ class ChannelBusy(RelayError):  # noqa: N818
 
 class QueueFull(RelayError):  # noqa: N818
     """The queue takes no more items."""
+
+    status = 409
+
+
+class RevocationsFull(RelayError):  # noqa: N818
+    """As many tokens are revoked as one relay keeps."""
 
     status = 409
 

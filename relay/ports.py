@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from relay.tokens import Grant
+
 SessionKind = Literal["publish", "listen"]
 
 
@@ -146,14 +148,17 @@ class RelayCore(Protocol):
         ...
 
     async def publish(
-        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None
-    ) -> SessionCreated:
-        """Answer a WHIP offer (RFC 9725). `local_address` is the IP the HTTP request arrived at."""
+        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None,
+        grant: Grant | None = None,
+    ) -> SessionCreated:  # fmt: skip
+        """Answer a WHIP offer (RFC 9725). `local_address` is the IP the HTTP request arrived at; the session ends when
+        the token of `grant` is revoked."""
         ...
 
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
-    ) -> SessionCreated:
+        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = "",
+        grant: Grant | None = None,
+    ) -> SessionCreated:  # fmt: skip
         """Answer a WHEP offer (draft-ietf-wish-whep); with the mix in which the publisher's session `without`, which
         `talks`, is not heard."""
         ...

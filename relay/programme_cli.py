@@ -13,6 +13,7 @@ from urllib.parse import quote
 import click
 
 from relay.asking import Duration, asks, relay_of
+from relay.printing import print_table
 
 _SCOPE: Final = "control"
 _LONGEST_S: Final = 600.0
@@ -64,7 +65,7 @@ def state(name: str, as_json: bool, **where: Any) -> None:
     for heading, rows in _tables(answer):
         if rows:
             click.echo()
-            _print_table([heading, *rows])
+            print_table([heading, *rows])
 
 
 _Row = tuple[str, ...]
@@ -263,16 +264,10 @@ COMMANDS: Final = (state, play, stop, skip, fade, mute, duck, queue)
 
 def _show_queue(items: Sequence[Mapping[str, Any]]) -> None:
     if items:
-        _print_table([_QUEUE, *map(_item, items)])
+        print_table([_QUEUE, *map(_item, items)])
     else:
         click.echo("the queue is empty")
 
 
 def _level(value: float) -> str:
     return "-" if value <= -120 else f"{value:.1f}"
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,20 +1,23 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519) signed HS256 with one secret of this relay.
 
     {"sub": who, "scope": ["publish" | "listen" | "control" | "recordings" | "emergency" | "metrics" | "admin", …],
-     "channels": [name or glob, …], "role": "chair" | "speaker", "iat": …, "exp": …, "jti": …}
+     "channels": [name or glob, …], "role": "chair" | "speaker", "iat": …, "exp": …, "jti": …, "parent": …}
 
 Every token expires. `admin` stands for all scopes, on the token's channels. `role`, which may be missing, is what the
-bearer is in a meeting. Nothing here logs a token.
+bearer is in a meeting. `parent` is in an invitation: the `jti` of the token it was made with, whose bearer its subject
+names. Nothing here logs a token.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
+import math
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -30,6 +33,10 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MeetingRole = Literal["chair", "speaker"]
 
 SECRET_BYTES: Final = 32
+#: What the subject of an invitation begins with; that of the token it was made with follows.
+INVITED_BY: Final = "invited by "
+#: No token lasts longer than this many seconds: 100 years.
+LIFE_MAX: Final = 100 * 365 * 86_400.0
 #: Longer texts are refused unread; ours are about 300 characters.
 TOKEN_LENGTH_MAX: Final = 4096
 #: How far a token may come from the future, in seconds: clocks of two machines differ.
@@ -69,7 +76,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a verified token allows, and until when (unix seconds)."""
+    """What a verified token allows, and until when.
+
+    expires  unix seconds; infinite without a token
+    id       the token's `jti`, or what stands for it where another program left it out; "" without a token
+    issued   when the token was minted, in unix seconds: 0 if it does not say so, infinite without a token
+    parent   the id of the token that an invitation was made with, "" for all others
+    """
 
     subject: str
     scopes: frozenset[str]
@@ -77,6 +90,13 @@ class Grant:
     expires: float
     id: str
     role: MeetingRole | None = None
+    issued: float = math.inf
+    parent: str = ""
+
+    @property
+    def inviter(self) -> str:
+        """The subject of the token that an invitation was made with, "" for all others."""
+        return self.subject.removeprefix(INVITED_BY) if self.parent else ""
 
     @property
     def meeting_role(self) -> MeetingRole:
@@ -99,36 +119,45 @@ class Tokens:
 
     def mint(
         self, *, subject: str, scopes: Collection[Scope], channels: Sequence[str], ttl: float,
-        role: MeetingRole | None = None,
+        role: MeetingRole | None = None, parent: str = "",
     ) -> str:  # fmt: skip
         """A token for `subject` that expires after `ttl` seconds; `channels` are names or globs (`xa-*`).
 
-        `role` is for meetings and goes with the scope `publish`. Raises ValueError with a sentence for an empty grant
-        or one that never ends.
+        `role` is for meetings and goes with the scope `publish`; `parent` is the id of the token that an invitation is
+        made with. Raises ValueError with a sentence for an empty grant or one that never ends.
         """
         if not scopes or not set(scopes) <= set(SCOPES):
             raise ValueError(f"a token needs a scope: one or more of {', '.join(SCOPES)}")
         if not channels and set(scopes) != {"metrics"}:
             raise ValueError("a token needs a channel, by name or glob")
-        if not 1 <= ttl < 100 * 365 * 86400:
+        if not 1 <= ttl < LIFE_MAX:
             raise ValueError("a token must expire, between 1s and 100 years from now")
         if role is not None and "publish" not in scopes:
             raise ValueError("a role is what one who publishes is in a meeting; it needs the scope publish")
-        now = int(self._clock())
+        now = self._clock()
         claims: dict[str, object] = {
             "sub": subject,
             "scope": sorted(scopes),
             "channels": list(channels),
-            "iat": now,
-            "exp": now + int(ttl),
-            "jti": secrets.token_urlsafe(9),
+            "iat": round(now, 3),  # a token minted in the second after a revocation is good
+            "exp": int(now) + int(ttl),
+            "jti": secrets.token_hex(8),  # people read it out, and type it without a leading hyphen
         }
         if role is not None:
             claims["role"] = role
+        if parent:
+            claims["parent"] = parent
         return jwt.encode(claims, self._secret.reveal(), algorithm="HS256")
 
     def verify(self, token: str) -> Grant:
         """What `token` allows. Raises TokenError with a sentence for its bearer."""
+        grant = self.recognise(token)
+        if self.expired(grant):
+            raise TokenError("the token has expired; ask the relay's operator for a new one")
+        return grant
+
+    def recognise(self, token: str) -> Grant:
+        """What `token` allows or allowed: it is ours, and may have expired. Raises TokenError as `verify`."""
         if len(token) > TOKEN_LENGTH_MAX:
             raise TokenError("the token is too long to be one of this relay's")
         try:
@@ -150,13 +179,13 @@ class Tokens:
             raise TokenError("the token was not signed by this relay; ask for a new one") from None
         except (jwt.PyJWTError, ValueError, TypeError, UnicodeError):
             raise TokenError("the token cannot be read; copy the whole of it") from None
-        return self._grant(claims)
+        return self._grant(claims, token)
 
     def expired(self, grant: Grant) -> bool:
         """Whether the time of a grant is over."""
         return grant.expires <= self._clock()
 
-    def _grant(self, claims: dict[str, object]) -> Grant:
+    def _grant(self, claims: dict[str, object], token: str) -> Grant:
         subject, expires = claims["sub"], claims["exp"]
         scopes, channels, role = claims["scope"], claims["channels"], claims.get("role")
         if (
@@ -169,14 +198,37 @@ class Tokens:
         ):
             raise TokenError("the token's claims are not those of this relay; ask its operator for a new one")
         now = self._clock()
-        if expires <= now:
-            raise TokenError("the token has expired; ask the relay's operator for a new one")
         for claim in ("iat", "nbf"):
             moment = claims.get(claim, 0)
             if not isinstance(moment, (int, float)) or not moment <= now + CLOCK_LEEWAY:
                 raise TokenError("the token is not valid yet; set the clocks of both machines")
-        number, known = str(claims.get("jti", "")), cast(MeetingRole | None, role)
-        return Grant(subject, frozenset(scopes), tuple(channels), float(expires), number, known)
+        return Grant(
+            subject,
+            frozenset(scopes),
+            tuple(channels),
+            float(expires),
+            str(claims.get("jti") or _id_of(token)),
+            cast(MeetingRole | None, role),
+            float(max(0, cast(float, claims.get("iat", 0)))),
+            str(claims.get("parent", "")),
+        )
+
+
+def _id_of(token: str) -> str:
+    """An id for a token without one: of what is signed, since a signature can be written in several ways."""
+    return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()[:16]
+
+
+def claims_of(token: str) -> Mapping[str, object]:
+    """What `token` says of itself, for people to look at: whether it is genuine and in force is another matter.
+
+    With an id in any case. Raises TokenError.
+    """
+    try:
+        claims: dict[str, object] = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, TypeError, UnicodeError):
+        raise TokenError("this is no token; copy the whole of it, and nothing else") from None
+    return claims | {"jti": str(claims.get("jti") or _id_of(token))}
 
 
 def load_secret(

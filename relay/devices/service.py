@@ -17,6 +17,7 @@ from typing import Any, Final
 from loacodecs.control import CLOSE_REFUSED, BulletinClass, LiveClass, Refused, encode
 from loacodecs.strict_json import to_base64url
 from relay.device_ports import (
+    DEVICE_SUBJECT,
     RELAYS,
     Declaration,
     DeviceStats,
@@ -378,4 +379,4 @@ class DeviceService:
 
 def _subject(device: str) -> str:
     """Who the tokens of `device` are for: by it they, and the sessions they opened, are found again."""
-    return f"device:{device}"
+    return f"{DEVICE_SUBJECT}{device}"

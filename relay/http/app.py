@@ -30,6 +30,7 @@ from relay.http import (
     pages,
     recordings,
     stream,
+    token_revocations,
     whip,
 )
 from relay.http import live as live_control
@@ -43,6 +44,7 @@ from relay.live_ports import LiveDesk, LiveStats
 from relay.meeting_ports import MeetingDesk
 from relay.output_ports import OutputDesk, OutputStats
 from relay.ports import RelayCore
+from relay.revocation_ports import RevocationDesk
 from relay.tokens import Tokens
 
 _log = logging.getLogger(__name__)
@@ -104,11 +106,13 @@ def create_app(
     live: LiveDesk | None = None,
     automation: AutomationDesk | None = None,
     meetings: MeetingDesk | None = None,
+    revocations: RevocationDesk | None = None,
     folder: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The application for `core`, `desk` where there are edge receivers, `outputs` where there are other outputs,
-    `live` and `automation` where channels are mixed, `meetings` where people meet on them.
+    `live` and `automation` where channels are mixed, `meetings` where people meet on them, `revocations` where tokens
+    can be revoked.
 
     `folder` holds the pages (None: package loaweb); `clock` is monotonic.
     """
@@ -140,7 +144,9 @@ def create_app(
         tokens,
         BadTokens(clock=clock),
         counted.bad_tokens.inc,
-        *([] if desk is None else [desk.is_revoked]),
+        is_barred=(lambda _: False) if desk is None else desk.is_revoked,
+        is_revoked=(lambda _: False) if revocations is None else revocations.is_revoked,
+        on_revoked_token=counted.revoked_tokens.inc,
     )
     folder = pages.package_folder() if folder is None else folder
     errors.install(app)
@@ -154,6 +160,8 @@ def create_app(
         devices.install(app.router, desk, config, authority)
         classes.install(app.router, desk, core, authority)
         edge.install(app.router, desk, core, authority, BadTokens(clock=clock))
+    if revocations is not None:
+        token_revocations.install(app.router, revocations, tokens, authority)
     app.mount("/static", pages.PublicAssets(folder))
     if meetings is not None:
         meeting.install(app.router, MeetingSockets(core, meetings, authority, tokens, clock))

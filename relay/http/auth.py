@@ -24,11 +24,15 @@ EVERYTHING: Final = Grant("anonymous", frozenset({"admin"}), ("*",), math.inf, "
 NOTHING: Final = Grant("anonymous", frozenset(), (), math.inf, "")
 
 
-class RevokedToken(Problem):
-    """A genuine token whose bearer has been revoked: it opens nothing, not even what is open to everybody."""
+BARRED: Final = "the receiver this token was given to has been revoked; enrol it again"
+VOID: Final = "the token has been revoked; ask the relay's operator for a new one"
 
-    def __init__(self) -> None:
-        sentence = "the receiver this token was given to has been revoked; enrol it again"
+
+class RevokedToken(Problem):
+    """A genuine token that has been revoked, or whose bearer has: it opens nothing, not even what is open to
+    everybody."""
+
+    def __init__(self, sentence: str) -> None:
         challenge = f'{REALM}, error="invalid_token", error_description="{sentence}"'
         super().__init__(401, sentence, {"WWW-Authenticate": challenge})
 
@@ -86,7 +90,11 @@ def _network_of(address: str) -> str:
 
 
 class Authority:
-    """Decides what a request may do. `is_revoked` says whether a token's subject has been revoked."""
+    """Decides what a request may do.
+
+    `is_barred` says whether the receiver that is a token's subject has been revoked, `is_revoked` whether the token
+    itself has.
+    """
 
     def __init__(
         self,
@@ -94,14 +102,19 @@ class Authority:
         tokens: Tokens,
         bad_tokens: BadTokens,
         on_bad_token: Callable[[], object],
-        is_revoked: Callable[[str], bool] = lambda _subject: False,
+        *,
+        is_barred: Callable[[str], bool] = lambda _subject: False,
+        is_revoked: Callable[[Grant], bool] = lambda _grant: False,
+        on_revoked_token: Callable[[], object] = lambda: None,
     ) -> None:
         self._enabled = config.auth.enabled
         self._tokens = tokens
         self._bad_tokens = bad_tokens
         self._trusted = [ipaddress.ip_network(text, strict=False) for text in config.http.trusted_proxies]
         self._on_bad_token = on_bad_token
+        self._is_barred = is_barred
         self._is_revoked = is_revoked
+        self._on_revoked_token = on_revoked_token
 
     def peer(self, request: HTTPConnection) -> Peer:
         """Where the request came from."""
@@ -137,8 +150,10 @@ class Authority:
             grant = self._tokens.verify(token)
         except TokenError as error:
             raise self._bad_token(peer, str(error)) from None
-        if self._is_revoked(grant.subject):
-            raise RevokedToken
+        reason = self.revoked(grant)
+        if reason:
+            self._on_revoked_token()
+            raise RevokedToken(reason)
         return grant
 
     def require(
@@ -169,7 +184,13 @@ class Authority:
     def holds(self, grant: Grant, *, whenever: bool = False) -> bool:
         """Whether what was granted is so still: not expired, unless it holds `whenever`, and not revoked since."""
         expired = not whenever and self._tokens.expired(grant)
-        return not expired and not self._is_revoked(grant.subject)
+        return not expired and not self.revoked(grant)
+
+    def revoked(self, grant: Grant) -> str:
+        """Why what was granted is void before its time, as a sentence for its bearer; "" if it is not."""
+        if self._is_barred(grant.subject):
+            return BARRED
+        return VOID if self._is_revoked(grant) else ""
 
     def permit(self, grant: Grant, scope: Scope, channel: str | None = None) -> Grant:
         """`grant` itself when it covers `scope` and `channel`. Raises Problem 401, 403 as `require`."""

@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -43,7 +44,7 @@ _STRANGERS_OF_ONE: Final = 16
 CLOSE_GOING: Final = 1001
 CLOSE_FLOOD: Final = 1008
 CLOSE_REFUSED: Final = 4403
-"""The token is bad, not for this, or over; also when the channel is not there or not mixed."""
+"""The token is bad, not for this, over or revoked; also when the channel is not there or not mixed."""
 _CLOSE_SECONDS: Final = 5.0
 _LATER: Final = {"Retry-After": "10"}
 _log = logging.getLogger(__name__)
@@ -52,8 +53,10 @@ _log = logging.getLogger(__name__)
 class Viewer:
     """Whoever looks at a channel: the latest state and levels that it has not been sent yet."""
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: Grant, revoked: Callable[[], str] = lambda: "") -> None:
         self.grant = grant
+        self.revoked = revoked
+        """Why it may look no longer, though its time is not over; "" while it may."""
         self.skipped = 0
         """Levels that it was too slow for."""
         self.end: tuple[int, str] | None = None
@@ -144,6 +147,8 @@ class Broadcast:
                 viewer.offer(changed, levels)
                 if viewer.grant.expires <= now:
                     viewer.close(CLOSE_REFUSED, "the token has expired")
+                elif reason := viewer.revoked():
+                    viewer.close(CLOSE_REFUSED, reason)
                 elif self._draining():
                     viewer.close(CLOSE_GOING, "the relay is shutting down")
 
@@ -197,7 +202,7 @@ class LiveSockets:
             else:
                 await websocket.accept()
                 grant = await self._introduced(channel, websocket, peer)
-            viewer = Viewer(grant)
+            viewer = Viewer(grant, partial(self._authority.revoked, grant))
             self._broadcast.add(channel, viewer)
         except (WebSocketDisconnect, RuntimeError):
             return

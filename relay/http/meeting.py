@@ -6,7 +6,8 @@
     ← {"type": "levels", …}    five times a second
     → {"type": "admit" | "mute" | …}   what he wants; {"type": "refused", …} where it is not his to want
 
-The token opens the socket. It is not looked at again: nobody is cut off in the middle of a sentence.
+The token opens the socket. That it expires ends nothing: nobody is cut off in the middle of a sentence. When it is
+revoked, or that by which its bearer was invited, the page is told so and let go.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from relay.http.websocket import ABORT
 from relay.meeting_ports import Entry, MeetingDesk, MeetingRoom
 from relay.ports import RelayCore
 from relay.ratelimit import Bucket, Strangers
-from relay.tokens import Grant, Tokens
+from relay.tokens import INVITED_BY, Grant, Tokens
 
 PATH: Final = "/api/v1/channels/{channel}/meeting"
 LEVELS_S: Final = 0.2
@@ -120,7 +121,7 @@ class MeetingSockets:
         try:
             await _send(websocket, messages.welcome(entered))
             await self._both(
-                self._tell(room, entered.person, websocket),
+                self._tell(room, entered.person, grant, websocket),
                 self._listen(channel, room, entered.person, grant, websocket),
             )
         finally:
@@ -153,9 +154,12 @@ class MeetingSockets:
         for task in done:
             task.result()
 
-    async def _tell(self, room: MeetingRoom, person: str, websocket: WebSocket) -> None:
+    async def _tell(self, room: MeetingRoom, person: str, grant: Grant, websocket: WebSocket) -> None:
         seen, told, before = -1, "", ""
         while not self._core.draining:
+            if reason := self._authority.revoked(grant):
+                await _send(websocket, messages.refused("join", 401, reason))
+                raise _Closing(CLOSE_REFUSED, "revoked")
             view = room.view(person)
             state, levels = messages.state(view), messages.levels(view)
             if state != told:
@@ -200,8 +204,8 @@ class MeetingSockets:
         now = self._wall()
         lasts = min(INVITATION_S, grant.expires - now)
         token = self._tokens.mint(
-            subject=f"invited by {grant.subject}", scopes=["publish"], channels=[channel], ttl=max(1.0, lasts),
-            role="speaker",
+            subject=f"{INVITED_BY}{grant.subject}", scopes=["publish"], channels=[channel], ttl=max(1.0, lasts),
+            role="speaker", parent=grant.id,
         )  # fmt: skip
         return messages.invitation(f"{wish.page}#token={token}", now + lasts)
 

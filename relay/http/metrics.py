@@ -192,6 +192,11 @@ class HttpMetrics:
         self.bad_tokens = Counter(
             "loa_http_bad_tokens", "Requests refused for their token", registry=self.registry
         )
+        self.revoked_tokens = Counter(
+            "loa_http_revoked_tokens",
+            "Requests refused since their token was revoked",
+            registry=self.registry,
+        )
 
 
 class _Build(Collector):

@@ -3,29 +3,60 @@
 GET       /api/v1/channels/{channel}/recordings          scope recordings; the newest first
 GET, HEAD /api/v1/channels/{channel}/recordings/{name}   the file, ranges too; also with `?token=`
 GET       /api/v1/channels/{channel}/outputs             scope recordings; what is recorded and sent now
+
+A download breaks off, incomplete, when its token is revoked; it goes on when that expires.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import FileResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from relay.errors import ChannelNotFound
 from relay.http.audience import Audiences
 from relay.http.auth import Authority
 from relay.http.errors import Problem
 from relay.http.json_body import json_response, refusals
+from relay.http.stream import TAKE_OVER
 from relay.output_ports import OutputDesk, Recording, RecordingActivity, RecordingStats
 from relay.ports import RelayCore
 
 PATH: Final = "/api/v1/channels/{channel}/recordings"
 _LIMIT_MAX: Final = 1_000
 _EVER: Final = 1e15
+
+
+class _BrokenOff(Exception):  # noqa: N818 - what happens, not what went wrong
+    """Ends a download from within."""
+
+
+class _Download(FileResponse):
+    """A file, piece by piece as long as its token is not `revoked`."""
+
+    revoked: Callable[[], object]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+
+        async def send_unless_revoked(message: Message) -> None:
+            if message["type"] == "http.response.body" and self.revoked():
+                scope["extensions"][TAKE_OVER]().abort()  # the only way to say that a body is not complete
+                raise _BrokenOff
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_unless_revoked)
+        except _BrokenOff:
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 class RecordingItem(BaseModel):
@@ -96,12 +127,14 @@ def install(
 
     async def fetched(channel: str, name: str, request: Request) -> Response:
         """One recording, whole or in ranges; while it is written, what there is of it."""
-        authority.require(request, authority.peer(request), "recordings", channel, in_query=True)
+        grant = authority.require(request, authority.peer(request), "recordings", channel, in_query=True)
         found = await asyncio.to_thread(desk.recording, channel, name)
         if found is None:
             raise Problem(404, f"channel {channel} has no recording of that name; it may have been deleted")
         headers = {"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
-        return FileResponse(found.path, headers=headers, media_type="audio/ogg", filename=name)
+        download = _Download(found.path, headers=headers, media_type="audio/ogg", filename=name)
+        download.revoked = partial(authority.revoked, grant)
+        return download
 
     async def outputs(channel: str, request: Request) -> Response:
         """What the outputs of a channel do now."""

@@ -121,6 +121,7 @@ class Sessions:
                 subject=grant.subject,
                 local_address=peer.local_address,
                 without=_without(request),
+                grant=grant,
             )
         _log.info(
             "%s session created",
@@ -161,7 +162,7 @@ class Sessions:
             # Who is invited by one link has one subject with others, and must not take their places.
             replace, subject = replace or bool(secret), f"{grant.subject}/{person}"
         created = await self.core.publish(
-            channel, offer, replace=replace, subject=subject, local_address=peer.local_address
+            channel, offer, replace=replace, subject=subject, local_address=peer.local_address, grant=grant
         )
         if room is not None:
             room.connect(person, created.id)

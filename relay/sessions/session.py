@@ -12,6 +12,7 @@ from loacodecs.credentials import IceCredentials
 from loacodecs.peer import Peer
 from loacodecs.sdp import AudioDescription
 from relay.channels.channel import Channel
+from relay.tokens import Grant
 
 Kind = Literal["publish", "listen", "pull"]
 
@@ -37,7 +38,7 @@ class Session:
 
     def __init__(
         self, kind: Kind, channel: Channel, peer: Peer, credentials: IceCredentials, now: float,
-        *, subject: str = "", offer: AudioDescription | None = None,
+        *, subject: str = "", grant: Grant | None = None, offer: AudioDescription | None = None,
     ) -> None:  # fmt: skip
         self.id = secrets.token_urlsafe(24)
         self.number = next(_serial)
@@ -49,6 +50,8 @@ class Session:
         self.ufrags = [credentials.ufrag]
         """User fragments that find the session: the current one, and the one before an ICE restart."""
         self.subject = subject
+        self.grant = grant
+        """By which it was begun; looked at when a token is revoked."""
         self.mid = offer.mid if offer is not None else "0"
         self.idle_s = offer.delivery.idle_s if offer is not None and kind == "listen" else 0
         """Seconds between two checks of consent while no media flows, 0 for the usual ones."""

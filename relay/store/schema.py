@@ -111,4 +111,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         PRIMARY KEY (channel, token)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE revocation (
+        kind        TEXT NOT NULL CHECK (kind IN ('token', 'subject')),
+        name        TEXT NOT NULL,         -- the token's id; the subject whose tokens minted until then are void
+        subject     TEXT NOT NULL,         -- whose token it is; empty: only its id is known
+        revoked     REAL NOT NULL,
+        revoked_by  TEXT NOT NULL,         -- the token's subject
+        until       REAL NOT NULL,         -- when nothing that it voids would be good any more
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -123,7 +123,7 @@ def test_every_command_and_option_is_described() -> None:
         re.findall(r"^#{2,3} `?loa ([\w ]+?)`?\n(.*?)(?=^#{2,3} |\Z)", text, re.MULTILINE | re.DOTALL)
     )
     for name, command in commands().items():
-        if isinstance(command, click.Group):
+        if isinstance(command, click.Group) and not command.invoke_without_command:
             continue
         assert name in sections, f"docs/commands.md lacks `loa {name}`"
         described = set(re.findall(r"--[a-z][a-z0-9-]*", sections[name]))

@@ -38,6 +38,8 @@ def test_a_token_is_all_that_is_printed(file: Path) -> None:
     grant = Tokens(load_secret(Path("var/loa/token-secret"))).verify(printed.strip())
     assert grant.allows("publish", "xa")
     assert not grant.allows("listen", "xa")
+    assert result.stderr.startswith(f"token {grant.id} of operator, good until "), "for whoever revokes it"
+    assert result.stderr.count("\n") == 1
 
 
 def test_scopes_and_channels_may_be_several(file: Path) -> None:
@@ -74,6 +76,7 @@ def test_an_unknown_channel_is_noted_beside_the_token(file: Path) -> None:
         ["--scope", "publish"],
         ["--scope", "publish", "--channel", "xa", "--ttl", "forever"],
         ["--scope", "publish", "--channel", "xa", "--ttl", "0s"],
+        ["--scope", "publish", "--channel", "xa", "show", "token"],
     ],
 )
 def test_wrong_usage_is_2(file: Path, options: list[str]) -> None:

@@ -143,12 +143,6 @@ def test_usage_that_cannot_be_understood(loa: Running) -> None:
     assert CliRunner().invoke(device, ["list", "--url", "ftp://host"]).exit_code == 2
 
 
-def test_who_does_not_answer(tmp_path: Path) -> None:
-    result = CliRunner().invoke(device, ["list", "--url", "http://127.0.0.1:1"])
-    assert result.exit_code == 1
-    assert "the relay http://127.0.0.1:1 does not answer" in result.output
-
-
 def test_an_emergency_is_declared_shown_and_withdrawn(loa: Running) -> None:
     def say(*arguments: str) -> str:
         result = loa("class", *arguments, command=channel)

@@ -15,7 +15,16 @@ import jwt
 import pytest
 
 from loacodecs.errors import ConfigurationError
-from relay.tokens import SECRET_BYTES, MeetingRole, Scope, Secret, TokenError, Tokens, load_secret
+from relay.tokens import (
+    SECRET_BYTES,
+    MeetingRole,
+    Scope,
+    Secret,
+    TokenError,
+    Tokens,
+    claims_of,
+    load_secret,
+)
 
 KEY = b"k" * 32
 NOW = 1_800_000_000.0
@@ -55,6 +64,48 @@ def test_a_token_gives_back_what_was_granted(tokens: Tokens) -> None:
     assert grant.channels == ("xa", "h-*")
     assert grant.expires == NOW + 3600
     assert grant.id
+
+
+def test_a_token_knows_when_it_was_minted_to_the_millisecond(tokens: Tokens, clock: Clock) -> None:
+    clock.now = NOW + 0.9876
+    grant = tokens.verify(tokens.mint(subject="s", scopes=["listen"], channels=["xa"], ttl=60))
+    assert grant.issued == NOW + 0.988
+    assert tokens.verify(signed(claims())).issued == 0.0
+
+
+def test_an_invitation_names_the_token_it_was_made_with_and_its_subject(tokens: Tokens) -> None:
+    grant = tokens.verify(
+        tokens.mint(subject="invited by đài", scopes=["publish"], channels=["xa"], ttl=60, parent="c0ffee")
+    )
+    assert (grant.parent, grant.inviter) == ("c0ffee", "đài")
+    named_so = tokens.verify(
+        tokens.mint(subject="invited by đài", scopes=["listen"], channels=["xa"], ttl=60)
+    )
+    assert (named_so.parent, named_so.inviter) == ("", ""), "whoever only calls himself so was not invited"
+
+
+def test_a_token_of_another_program_has_an_id_all_the_same(tokens: Tokens) -> None:
+    first, again, other = (signed(claims(sub=subject)) for subject in ("a", "a", "b"))
+    ids = [tokens.verify(each).id for each in (first, again, other)]
+    assert ids[0] == ids[1] != ids[2]
+    assert len(ids[0]) == 16
+    assert claims_of(first)["jti"] == ids[0]
+
+
+def test_what_a_token_says_of_itself_can_be_read_by_anybody(tokens: Tokens) -> None:
+    said = claims_of(signed(claims(jti="c0ffee"), key=b"z" * 32))
+    assert (said["sub"], said["jti"], said["channels"]) == ("s", "c0ffee", ["xa"])
+    for text in ("", "rubbish", "a.b.c", "ê"):
+        with pytest.raises(TokenError, match="this is no token"):
+            claims_of(text)
+
+
+def test_a_token_that_has_expired_is_recognised_and_opens_nothing(tokens: Tokens, clock: Clock) -> None:
+    token = tokens.mint(subject="s", scopes=["listen"], channels=["xa"], ttl=60)
+    clock.now += 60
+    assert tokens.expired(tokens.recognise(token))
+    with pytest.raises(TokenError, match="expired"):
+        tokens.verify(token)
 
 
 def test_a_token_may_say_what_its_bearer_is_in_a_meeting(tokens: Tokens) -> None:

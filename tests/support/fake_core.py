@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from relay.errors import PreconditionFailed, SessionNotFound
 from relay.ports import ChannelState, Hearing, RelayStats, SessionCreated, SessionKind, TrickleResult
+from relay.tokens import Grant
 
 ANSWER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 SESSION = "session-AbCdEf0123456789"
@@ -20,6 +21,8 @@ class FakeCore:
     error: Exception | None = None
     restart_fragment: str | None = None
     calls: list[tuple[object, ...]] = field(default_factory=list)
+    grants: list[Grant | None] = field(default_factory=list)
+    """By which sessions were asked for."""
     states: list[ChannelState] = field(default_factory=list)
     statistics: RelayStats = field(default_factory=RelayStats)
     readiness: tuple[bool, str] = (True, "")
@@ -43,13 +46,17 @@ class FakeCore:
         return self.states
 
     async def publish(
-        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None
-    ) -> SessionCreated:
+        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None,
+        grant: Grant | None = None,
+    ) -> SessionCreated:  # fmt: skip
+        self.grants.append(grant)
         return self._created("publish", channel, offer, replace, subject, local_address)
 
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
-    ) -> SessionCreated:
+        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = "",
+        grant: Grant | None = None,
+    ) -> SessionCreated:  # fmt: skip
+        self.grants.append(grant)
         rest = (without,) if without else ()
         return self._created("listen", channel, offer, subject, local_address, *rest)
 

@@ -288,7 +288,7 @@ async def test_who_is_barred_hears_nothing_more_and_others_do() -> None:
         other = await world.listener(subject="device:other")
         voice.say(0, b"both")
         world.advance(0.02)
-        await world.core.bar("device:stolen")
+        await world.core.barring.bar("device:stolen")
         world.settle()
         assert stolen.closed is not None
         with pytest.raises(Revoked):
