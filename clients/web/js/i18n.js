@@ -5,7 +5,9 @@
  * @module i18n
  */
 
+import { setText } from "./dom.js";
 import { en, vi } from "./messages.js";
+import { store, stored } from "./storage.js";
 
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
 /** @typedef {"vi" | "en"} Language */
@@ -38,7 +40,7 @@ export function fill(text, values) {
 /** The language of one page. */
 export class Translator {
   constructor() {
-    this.language = firstLanguage(stored(), navigator.languages ?? [navigator.language]);
+    this.language = firstLanguage(stored("localStorage", STORED_AS), navigator.languages ?? [navigator.language]);
     /** @type {Array<() => void>} */
     this.listeners = [];
   }
@@ -75,11 +77,7 @@ export class Translator {
   /** @param {Language} language */
   choose(language) {
     this.language = language;
-    try {
-      localStorage.setItem(STORED_AS, language);
-    } catch {
-      // Remembered for this page only.
-    }
+    store("localStorage", STORED_AS, language);
     this.apply();
     for (const listener of this.listeners) listener();
   }
@@ -87,10 +85,38 @@ export class Translator {
   /** Writes the page's fixed texts. */
   apply() {
     document.documentElement.lang = this.language;
-    for (const element of document.querySelectorAll("[data-i18n]")) {
+    this.#write(document);
+  }
+
+  /**
+   * Fills a place of the page with one of its forms, and the form with its texts.
+   *
+   * @param {HTMLElement} place
+   * @param {string} form from `forms.js`
+   */
+  build(place, form) {
+    place.innerHTML = form;
+    this.#write(place);
+  }
+
+  /**
+   * What has gone wrong in a form, or nothing any more; it changes with the language.
+   *
+   * @param {HTMLElement} element
+   * @param {MessageKey | null} key
+   */
+  say(element, key) {
+    if (key === null) element.removeAttribute("data-i18n");
+    else element.setAttribute("data-i18n", key);
+    setText(element, key === null ? "" : this.text(key));
+  }
+
+  /** @param {ParentNode} part */
+  #write(part) {
+    for (const element of part.querySelectorAll("[data-i18n]")) {
       element.textContent = this.text(keyOf(element.getAttribute("data-i18n")));
     }
-    for (const element of document.querySelectorAll("[data-i18n-attr]")) {
+    for (const element of part.querySelectorAll("[data-i18n-attr]")) {
       const [name, key] = (element.getAttribute("data-i18n-attr") ?? "").split(":");
       if (name) element.setAttribute(name, this.text(keyOf(key ?? "")));
     }
@@ -104,13 +130,4 @@ export class Translator {
 function keyOf(text) {
   if (text === null || !(text in vi)) throw new Error(`no message "${text}"`);
   return /** @type {MessageKey} */ (text);
-}
-
-/** @returns {string | null} */
-function stored() {
-  try {
-    return localStorage.getItem(STORED_AS);
-  } catch {
-    return null;
-  }
 }

@@ -8,10 +8,11 @@ import { placeOf } from "./address.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
 import { OtherPlayers, playerAddress } from "./otherplayers.js";
-import { refusalNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { beginPage, refusalNote, retryNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
 import { FLOOR_DBFS, ListenWatch } from "./sound.js";
 import { listenFigures, relayToEarMs } from "./stats.js";
-import { sleep, Supervisor } from "./supervisor.js";
+import { store, stored } from "./storage.js";
+import { now, realWorld, Supervisor } from "./supervisor.js";
 import { WhipClient } from "./whip.js";
 
 /** @typedef {import("./supervisor.js").Phase} Phase */
@@ -40,14 +41,11 @@ class ListenPage {
       endpoint: this.place.endpoint, direction: "recvonly", token: () => this.token.token,
     });
     this.supervisor = new Supervisor({
+      ...realWorld,
       action: "listen",
       connect: (signal) => this.connect(signal),
       report: (phase) => this.onPhase(phase),
       token: () => this.token.token,
-      now,
-      unixNow: () => Date.now() / 1000,
-      random: Math.random,
-      sleep,
     });
     /** @type {Phase} */
     this.phase = { phase: "idle" };
@@ -139,8 +137,7 @@ class ListenPage {
   /** @param {Phase} phase */
   onPhase(phase) {
     this.phase = phase;
-    const asksToken = phase.phase === "refused" && phase.reason !== "unknown-channel" && phase.reason !== "incompatible";
-    this.tokenForm.show(asksToken);
+    this.tokenForm.follow(phase);
     // With a token that came meanwhile the relay may tell more.
     if (phase.phase === "connected" && !this.players.offered) this.learn();
     this.render();
@@ -198,12 +195,8 @@ class ListenPage {
     if (state === "silent") {
       return words.text("listen.note.silent", { seconds: words.number(this.watch.silentFor(now())) });
     }
-    if (this.phase.phase === "reconnecting") {
-      const seconds = words.number(Math.max(0, Math.ceil(this.phase.retryAtS - now())));
-      const next = words.text("listen.note.reconnecting", { seconds });
-      return this.phase.failure.kind === "unreachable" ? `${next}. ${words.text("listen.note.unreachable")}` : next;
-    }
-    return this.phase.phase === "refused" ? refusalNote(words, this.phase) : "";
+    if (this.phase.phase === "reconnecting") return retryNote(words, this.phase, now());
+    return this.phase.phase === "refused" ? refusalNote(words, this.phase, "listen") : "";
   }
 
   renderFigures() {
@@ -234,18 +227,10 @@ class ListenPage {
       slider.style.setProperty("--value", String(slider.valueAsNumber / 100));
       slider.setAttribute("aria-valuetext", `${slider.value} %`);
     };
-    try {
-      slider.value = localStorage.getItem(VOLUME_STORED_AS) ?? "100";
-    } catch {
-      // Full volume, then.
-    }
+    slider.value = stored("localStorage", VOLUME_STORED_AS) ?? "100";
     slider.addEventListener("input", () => {
       apply();
-      try {
-        localStorage.setItem(VOLUME_STORED_AS, slider.value);
-      } catch {
-        // Remembered for this page only.
-      }
+      store("localStorage", VOLUME_STORED_AS, slider.value);
     });
     // iPhones leave volume to their buttons and read back 1 whatever is set.
     this.audio.volume = 0.5;
@@ -256,14 +241,4 @@ class ListenPage {
   }
 }
 
-/** @returns {number} monotonic seconds */
-function now() {
-  return performance.now() / 1000;
-}
-
-if (typeof RTCPeerConnection === "undefined") {
-  const words = setUpLanguage();
-  setText(byId("state", HTMLElement), words.text("common.unsupported"));
-} else {
-  new ListenPage().begin();
-}
+beginPage(ListenPage);

@@ -5,29 +5,27 @@
  */
 
 import { placeOf } from "./address.js";
-import { byId, setText } from "./dom.js";
+import { byId } from "./dom.js";
 import { decide } from "./failure.js";
 import { FeedbackTap } from "./feedbacktap.js";
 import { InvitationDialog } from "./invitation.js";
 import { MeetingDesk } from "./meetingdesk.js";
 import { MeetingLink, standing } from "./meetinglink.js";
 import { LevelTap, MeterView } from "./meter.js";
-import { setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { beginPage, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
 import { Roster } from "./roster.js";
-import { SourcePanel, SourceProblem } from "./sources.js";
+import { SourcePanel } from "./sources.js";
 import { store, stored } from "./storage.js";
-import { sleep } from "./supervisor.js";
+import { now, sleep } from "./supervisor.js";
 import { headphonesFound, TalkBack } from "./talkback.js";
 import { Voice } from "./voice.js";
 import { WakeLock } from "./wakelock.js";
-
 
 /** @typedef {import("./supervisor.js").Phase} Phase */
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
 /** @typedef {import("./meetinglink.js").Meeting} Meeting */
 
 const LOOK_MS = 200;
-const SLEPT_S = 120;
 /** A warning stays for so long after the feedback. */
 const WARNED_S = 6;
 const NAME_STORED_AS = "loa.name";
@@ -48,7 +46,7 @@ class MeetingPage {
     this.voice = new Voice({
       endpoint: this.place.endpoint,
       token: () => this.token.token,
-      secret: () => this.secret,
+      headers: () => ({ "X-Loa-Participant": this.secret }),
       welcomed: () => this.link.welcomed(),
       source: () => this.source,
       report: (phase) => this.onPhase(phase),
@@ -56,8 +54,8 @@ class MeetingPage {
     this.source = new SourcePanel(this.words, {
       context: () => this.audioContext(),
       onStream: (stream) => this.onStream(stream),
-      onProblem: (key) => this.onProblem(key === null ? "" : this.words.text(key)),
-      onEnded: () => this.onProblem(this.words.text("publish.file-ended")),
+      onProblem: (key) => this.onProblem(key),
+      onEnded: () => this.onProblem("publish.file-ended"),
     });
     this.secret = stored("sessionStorage", this.secretKey) ?? "";
     this.link = new MeetingLink({
@@ -85,13 +83,13 @@ class MeetingPage {
     this.farewell = null;
     /** Whether the meeting was on air during this stay, and whether the relay has forgotten it since. */
     this.stay = { open: false, reopen: false, fresh: true };
-    this.problem = "";
+    /** @type {import("./meetingdesk.js").Problem | null} */
+    this.problem = null;
     /** @type {{ feedback: import("./feedback.js").Feedback, until: number } | null} */
     this.feedback = null;
     this.headphones = false;
     this.chose = false;
     this.title = this.place.channel;
-    this.lookedAt = Date.now() / 1000;
   }
 
   begin() {
@@ -107,7 +105,6 @@ class MeetingPage {
       begin: () => this.order("open"),
       hold: () => this.mute(!this.source.held),
       hand: () => this.order("hand", { person: this.link.welcome?.person, raised: !this.me()?.hand }),
-      test: () => void this.test(),
       retry: () => this.voice.supervisor.hurry(),
       invite: () => this.invitation.open(),
       extend: () => this.order("extend"),
@@ -164,13 +161,12 @@ class MeetingPage {
     const name = this.name.value.trim();
     this.name.setAttribute("aria-invalid", String(name === ""));
     if (name === "") {
-      this.onProblem(this.words.text("meeting.name-needed"));
+      this.onProblem("meeting.name-needed");
       this.name.focus();
       return;
     }
     store("localStorage", NAME_STORED_AS, name);
-    this.audioContext();
-    if (!(await this.openSource())) return;
+    if (!(await this.source.open())) return;
     await this.suggestTalkback();
     this.farewell = null;
     this.meeting = null;
@@ -191,25 +187,6 @@ class MeetingPage {
     this.render();
   }
 
-  async test() {
-    this.audioContext();
-    if (this.source.stream !== null) this.source.release();
-    else await this.openSource();
-    this.render();
-  }
-
-  /** @returns {Promise<boolean>} */
-  async openSource() {
-    try {
-      await this.source.open();
-      return true;
-    } catch (error) {
-      if (!(error instanceof SourceProblem)) throw error;
-      this.onProblem(this.words.text(error.key));
-      return false;
-    }
-  }
-
   /**
    * Here at once, and on the relay, which keeps it.
    *
@@ -226,7 +203,7 @@ class MeetingPage {
    * @param {Record<string, unknown>} [fields]
    */
   order(type, fields = {}) {
-    this.onProblem("");
+    this.onProblem(null);
     this.link.order(type, fields);
   }
 
@@ -283,7 +260,7 @@ class MeetingPage {
 
   /** @param {import("./meetinglink.js").Refused} refused */
   onRefused({ order, status, detail }) {
-    if (order !== "join") return this.onProblem(this.words.text("meeting.why.refused", { text: detail }));
+    if (order !== "join") return this.onProblem("meeting.why.refused", { text: detail });
     this.leave();
     const failure = /** @type {const} */ ({ kind: "http", status, detail, retryAfterS: null });
     const decision = decide(failure, {
@@ -317,34 +294,32 @@ class MeetingPage {
     this.voice.replace(stream);
   }
 
-  /** @param {string} text */
-  onProblem(text) {
-    this.problem = text;
+  /**
+   * @param {MessageKey | null} key
+   * @param {Record<string, string>} [values]
+   */
+  onProblem(key, values = {}) {
+    this.problem = key === null ? null : { key, values };
     this.render();
   }
 
   /** @param {Phase} phase */
   onPhase(phase) {
     this.phase = phase;
-    if (phase.phase === "given-up") this.leave();
+    // Nobody shall talk into an open microphone that goes nowhere.
+    if (["given-up", "refused", "busy"].includes(phase.phase)) this.leave();
     this.phase = phase;
-    const asksToken = phase.phase === "refused" && !["unknown-channel", "incompatible"].includes(phase.reason);
-    this.tokenForm.show(asksToken && this.farewell === null);
+    this.tokenForm.follow(this.farewell === null ? phase : { phase: "idle" });
     this.wakeLock.keep(["connecting", "connected", "reconnecting"].includes(phase.phase));
     this.render();
   }
 
   look() {
-    const slept = Date.now() / 1000 - this.lookedAt > SLEPT_S;
-    this.lookedAt = Date.now() / 1000;
-    if (slept && this.voice.supervisor.running) this.voice.supervisor.giveUp();
-    const level = this.meter.takeLoudest();
-    if (this.phase.phase === "connected") this.voice.look(level);
+    this.voice.look(this.meter.takeLoudest());
     if (this.feedback !== null && this.feedback.until < now()) this.feedback = null;
     const admitted = this.meeting?.phase === "open" && this.me()?.admitted === true;
     const wanted = byId("talkback", HTMLInputElement).checked;
     this.talkback.update(wanted, admitted ? this.voice.mixMinus : null);
-    this.source.render();
     this.render();
   }
 
@@ -378,6 +353,7 @@ class MeetingPage {
   render() {
     const me = this.me();
     const remaining = this.levels.remaining_s === null ? null : Math.max(0, this.levels.remaining_s - (now() - this.levelsAt));
+    this.source.render(this.idle());
     this.desk.render({
       state: this.state(), phase: this.phase, farewell: this.farewell, meeting: this.meeting, me, remaining,
       title: this.title, idle: this.idle(), problem: this.problem, clipping: this.voice.sending.clipping,
@@ -388,13 +364,4 @@ class MeetingPage {
   }
 }
 
-/** @returns {number} monotonic seconds */
-function now() {
-  return performance.now() / 1000;
-}
-
-if (typeof RTCPeerConnection === "undefined") {
-  setText(byId("state", HTMLElement), setUpLanguage().text("common.unsupported"));
-} else {
-  new MeetingPage().begin();
-}
+beginPage(MeetingPage);

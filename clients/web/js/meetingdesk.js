@@ -6,9 +6,11 @@
 
 import { clock } from "./audiofile.js";
 import { byId, setText } from "./dom.js";
-import { refusalNote } from "./page.js";
+import { refusalNote, retryNote } from "./page.js";
 
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
+
+/** @typedef {{ key: MessageKey, values?: Record<string, string> }} Problem */
 
 /**
  * @typedef {object} Sight what is to be shown
@@ -20,7 +22,7 @@ import { refusalNote } from "./page.js";
  * @property {number | null} remaining seconds
  * @property {string} title
  * @property {boolean} idle
- * @property {string} problem
+ * @property {Problem | null} problem
  * @property {boolean} clipping
  * @property {boolean} held
  * @property {boolean} file
@@ -101,8 +103,6 @@ export class MeetingDesk {
     setText(byId("hand", HTMLElement), words.text(raised ? "meeting.hand-down" : "meeting.hand-up"));
     show("leave", !idle);
     show("retry", state === "reconnecting");
-    show("test", idle);
-    setText(byId("test", HTMLElement), words.text(state === "testing" ? "publish.test-stop" : "publish.test"));
     setText(byId("level-label", HTMLElement), words.text(inside ? "publish.level" : "publish.level-preview"));
   }
 
@@ -142,11 +142,8 @@ export class MeetingDesk {
   #note({ state, phase, farewell, me, now }) {
     const { words } = this;
     if (farewell !== null) return farewell.key === null ? "" : words.text(farewell.key);
-    if (phase.phase === "refused") return refusalNote(words, phase);
-    if (phase.phase === "reconnecting") {
-      const seconds = words.number(Math.max(0, Math.ceil(phase.retryAtS - now)));
-      return words.text("publish.note.reconnecting", { seconds });
-    }
+    if (phase.phase === "refused") return refusalNote(words, phase, "publish");
+    if (phase.phase === "reconnecting") return retryNote(words, phase, now);
     if (state === "closed") return words.text(me?.role === "chair" ? "meeting.note.closed-chair" : "meeting.note.closed");
     const known = ["waiting", "chime", "muted", "silenced", "on-air", "full"];
     return known.includes(state) ? words.text(/** @type {MessageKey} */ (`meeting.note.${state}`)) : "";
@@ -158,7 +155,7 @@ export class MeetingDesk {
    * @returns {string}
    */
   #problem({ problem, clipping, state }, inside) {
-    if (problem !== "") return problem;
+    if (problem !== null) return this.words.text(problem.key, problem.values);
     if (inside && clipping) return this.words.text("publish.clipping");
     return state === "silent" ? this.words.text("publish.silent") : "";
   }

@@ -5,9 +5,11 @@
  */
 
 import { byId, setText } from "./dom.js";
+import { TOKEN_FORM } from "./forms.js";
 import { Translator } from "./i18n.js";
 import { TokenKeeper, tokenFromInput } from "./token.js";
 
+/** @typedef {import("./supervisor.js").Phase} Phase */
 /** @typedef {{ name: string, title: string, public: boolean, onAir: boolean, listeners: number, stream: boolean }} Channel */
 
 /**
@@ -61,6 +63,7 @@ export class TokenForm {
    */
   constructor(translator, keeper, given) {
     this.form = byId("token-form", HTMLFormElement);
+    translator.build(this.form, TOKEN_FORM);
     const input = byId("token-input", HTMLInputElement);
     const error = byId("token-error", HTMLElement);
     this.input = input;
@@ -68,13 +71,21 @@ export class TokenForm {
       event.preventDefault();
       const token = tokenFromInput(input.value);
       input.setAttribute("aria-invalid", String(token === null));
-      setText(error, token === null ? translator.text("token.unreadable") : "");
-      if (token === null) return;
+      translator.say(error, token === null ? "token.unreadable" : null);
+      if (token === null) {
+        input.focus();
+        return;
+      }
       keeper.keep(token);
       input.value = "";
       this.show(false);
       given();
     });
+  }
+
+  /** @param {Phase} phase shown where another token would help */
+  follow(phase) {
+    this.show(phase.phase === "refused" && phase.reason !== "unknown-channel" && phase.reason !== "incompatible");
   }
 
   /** @param {boolean} wanted */
@@ -89,13 +100,50 @@ export class TokenForm {
  * The second line under a refusal: what the page's own words leave out.
  *
  * @param {Translator} words
- * @param {Extract<import("./supervisor.js").Phase, { phase: "refused" }>} phase
+ * @param {Extract<Phase, { phase: "refused" }>} phase
+ * @param {"publish" | "listen"} action
  * @returns {string}
  */
-export function refusalNote(words, { reason, failure }) {
-  if (reason === "unknown-channel") return words.text("listen.note.unknown-channel");
+export function refusalNote(words, { reason, failure }, action) {
+  if (reason === "unknown-channel") {
+    return words.text(action === "listen" ? "listen.note.unknown-channel" : "publish.note.unknown-channel");
+  }
   if (reason !== "incompatible" || failure.kind !== "http") return "";
   return words.text("common.server-said", { text: failure.detail || `HTTP ${failure.status}` });
+}
+
+/**
+ * The second line while a page waits for its next try: when that is, and what seems to be wrong.
+ *
+ * @param {Translator} words
+ * @param {Extract<Phase, { phase: "reconnecting" }>} phase
+ * @param {number} now monotonic seconds
+ * @returns {string}
+ */
+export function retryNote(words, { retryAtS, failure }, now) {
+  const next = words.text("retry.next", { seconds: words.number(Math.max(0, Math.ceil(retryAtS - now))) });
+  const why = retryReason(failure);
+  return why === null ? next : `${words.text(why)} ${next}`;
+}
+
+/**
+ * @param {import("./failure.js").Failure} failure
+ * @returns {import("./messages.js").MessageKey | null}
+ */
+function retryReason(failure) {
+  if (failure.kind === "network") return "retry.network";
+  if (failure.kind === "unreachable") return "retry.unreachable";
+  return failure.kind === "http" ? "retry.server" : null;
+}
+
+/**
+ * Begins a page, or says that this browser cannot have it.
+ *
+ * @param {new () => { begin(): void }} Page
+ */
+export function beginPage(Page) {
+  if (typeof RTCPeerConnection === "undefined") setUpLanguage().say(byId("state", HTMLElement), "common.unsupported");
+  else new Page().begin();
 }
 
 /**
@@ -135,7 +183,8 @@ export async function fetchChannels(base, token) {
  */
 export async function showChannelTitle({ channel, base }, token, show) {
   show(channel);
-  const channels = await fetchChannels(base, token).catch(() => null);
+  // A token that is refused hides what everybody may see.
+  const channels = await fetchChannels(base, token).then((known) => known ?? fetchChannels(base, null)).catch(() => null);
   const found = channels?.find((one) => one.name === channel);
   if (found !== undefined) show(found.title, found);
 }

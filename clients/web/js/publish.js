@@ -8,13 +8,11 @@ import { placeOf } from "./address.js";
 import { clock } from "./audiofile.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
-import { refusalNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
-import { SendWatch } from "./sound.js";
-import { SourcePanel, SourceProblem } from "./sources.js";
-import { publishFigures } from "./stats.js";
-import { sleep, Supervisor } from "./supervisor.js";
+import { beginPage, refusalNote, retryNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { SourcePanel } from "./sources.js";
+import { now, sleep } from "./supervisor.js";
+import { Voice } from "./voice.js";
 import { WakeLock } from "./wakelock.js";
-import { WhipClient } from "./whip.js";
 
 /** @typedef {import("./supervisor.js").Phase} Phase */
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
@@ -26,16 +24,8 @@ import { WhipClient } from "./whip.js";
  */
 
 const LOOK_MS = 250;
-const FIGURES_MS = 1000;
 /** What a file's last moment needs to leave the encoder. */
 const TAIL_S = 0.5;
-/**
- * A microphone that was cut off for so long stays off: a laptop opened again in the evening must not go on air by
- * itself with whatever is said around it.
- */
-const PATIENCE_S = 600;
-/** No look for so long means that the machine slept. */
-const SLEPT_S = 120;
 
 class PublishPage {
   constructor() {
@@ -45,47 +35,30 @@ class PublishPage {
     this.tokenForm = new TokenForm(this.words, this.token, () => void this.start());
     this.startButton = byId("start", HTMLButtonElement);
     this.holdButton = byId("hold", HTMLButtonElement);
-    this.testButton = byId("test", HTMLButtonElement);
     this.busyDialog = byId("busy", HTMLDialogElement);
     this.meter = new MeterView(byId("level", HTMLElement), (db) => `${this.words.number(db)} dBFS`);
     this.wakeLock = new WakeLock();
     /** @type {AudioContext | null} */
     this.context = null;
+    this.voice = new Voice({
+      endpoint: this.place.endpoint,
+      token: () => this.token.token,
+      source: () => this.source,
+      report: (phase) => this.onPhase(phase),
+    });
     this.source = new SourcePanel(this.words, {
       context: () => this.audioContext(),
       onStream: (stream) => this.onStream(stream),
       onProblem: (key) => this.onProblem(key),
       onEnded: () => void this.onFileEnded(),
     });
-    this.client = new WhipClient({
-      endpoint: this.place.endpoint, direction: "sendonly", token: () => this.token.token,
-    });
-    this.supervisor = new Supervisor({
-      action: "publish",
-      connect: (signal, replace) => this.connect(signal, replace),
-      report: (phase) => this.onPhase(phase),
-      token: () => this.token.token,
-      now,
-      unixNow: () => Date.now() / 1000,
-      random: Math.random,
-      sleep,
-      patienceS: PATIENCE_S,
-    });
     /** @type {Phase} */
     this.phase = { phase: "idle" };
-    /** @type {import("./whip.js").WhipSession | null} */
-    this.session = null;
-    this.watch = new SendWatch(now());
-    /** @type {ReturnType<SendWatch["update"]>} */
-    this.sending = { sending: "starting", voice: "sounding", clipping: false };
-    /** @type {import("./stats.js").PublishFigures | null} */
-    this.figures = null;
     /** @type {MessageKey | null} */
     this.problem = null;
     /** When the user went on air, whatever became of the sessions since. @type {number | null} */
     this.onAirSince = null;
     this.title = this.place.channel;
-    this.lookedAt = Date.now() / 1000;
   }
 
   begin() {
@@ -97,8 +70,7 @@ class PublishPage {
       this.source.hold(!this.source.held);
       this.render();
     });
-    this.testButton.addEventListener("click", () => void this.test());
-    byId("retry", HTMLButtonElement).addEventListener("click", () => this.supervisor.hurry());
+    byId("retry", HTMLButtonElement).addEventListener("click", () => this.voice.supervisor.hurry());
     byId("take", HTMLButtonElement).addEventListener("click", () => {
       this.busyDialog.close("take");
       void this.start({ replace: true });
@@ -108,15 +80,14 @@ class PublishPage {
       if (this.busyDialog.returnValue !== "take") this.stop();
     });
     this.words.onChange(() => this.render());
-    addEventListener("online", () => this.supervisor.hurry());
+    addEventListener("online", () => this.voice.supervisor.hurry());
     addEventListener("pagehide", () => this.stop());
     addEventListener("beforeunload", (event) => {
       // Leaving by mistake would cut the voice off.
-      if (this.session !== null) event.preventDefault();
+      if (this.voice.session !== null) event.preventDefault();
     });
     setInterval(() => this.look(), LOOK_MS);
-    setInterval(() => void this.measure(), FIGURES_MS);
-    void this.client.prepare();
+    void this.voice.client.prepare();
     void showChannelTitle(this.place, this.token.token, (title) => {
       this.title = title;
       this.render();
@@ -133,12 +104,11 @@ class PublishPage {
 
   /** @param {{ replace?: boolean }} [how] */
   async start(how = {}) {
-    this.audioContext();
-    if (await this.openSource()) this.supervisor.start(how);
+    if (await this.source.open()) this.voice.supervisor.start(how);
   }
 
   stop() {
-    this.supervisor.stop();
+    this.voice.supervisor.stop();
     this.release();
   }
 
@@ -147,31 +117,10 @@ class PublishPage {
     this.onAirSince = null;
   }
 
-  /** The level can be tried before anyone hears it. */
-  async test() {
-    this.audioContext();
-    if (this.source.stream !== null) this.source.release();
-    else await this.openSource();
-    this.render();
-  }
-
-  /** @returns {Promise<boolean>} */
-  async openSource() {
-    try {
-      await this.source.open();
-      return true;
-    } catch (error) {
-      if (!(error instanceof SourceProblem)) throw error;
-      this.onProblem(error.key);
-      return false;
-    }
-  }
-
   /** @param {MediaStream | null} stream */
   onStream(stream) {
     this.meter.show(stream === null ? null : new LevelTap(this.audioContext(), stream));
-    // Another source within a session needs no new offer: the encoder stays, only what feeds it changes.
-    void this.session?.transceiver.sender.replaceTrack(stream?.getAudioTracks()[0] ?? null);
+    this.voice.replace(stream);
   }
 
   /** @param {MessageKey | null} key */
@@ -186,70 +135,25 @@ class PublishPage {
     this.onProblem("publish.file-ended");
   }
 
-  /**
-   * @param {AbortSignal} signal
-   * @param {boolean} replace
-   * @returns {Promise<import("./supervisor.js").Link>}
-   */
-  async connect(signal, replace) {
-    const track = this.source.stream?.getAudioTracks()[0] ?? null;
-    const session = await this.client.open({ track, replace, signal });
-    this.session = session;
-    this.figures = null;
-    this.watch = new SendWatch(now());
-    this.sending = { sending: "starting", voice: "sounding", clipping: false };
-    this.onAirSince ??= now();
-    const current = this.source.stream?.getAudioTracks()[0] ?? null;
-    if (current !== track) await session.transceiver.sender.replaceTrack(current);
-    // A file waits for its listeners, so that no beginning is lost and no outage swallows a sentence.
-    this.source.run(true);
-    return {
-      ended: session.ended,
-      close: async () => {
-        this.session = null;
-        this.source.run(false);
-        await session.close();
-      },
-    };
-  }
-
   /** @param {Phase} phase */
   onPhase(phase) {
     this.phase = phase;
-    const asksToken = phase.phase === "refused" && phase.reason !== "unknown-channel" && phase.reason !== "incompatible";
-    this.tokenForm.show(asksToken);
+    if (phase.phase === "connected") this.onAirSince ??= now();
+    this.tokenForm.follow(phase);
     if (phase.phase === "busy" && !this.busyDialog.open) {
       this.busyDialog.returnValue = "";
       this.busyDialog.showModal();
     }
-    if (phase.phase === "given-up") this.release();
+    // Nobody shall talk into an open microphone that goes nowhere.
+    if (phase.phase === "given-up" || phase.phase === "refused") this.release();
     this.wakeLock.keep(["connecting", "connected", "reconnecting"].includes(phase.phase));
     this.render();
   }
 
   look() {
-    const slept = Date.now() / 1000 - this.lookedAt > SLEPT_S;
-    this.lookedAt = Date.now() / 1000;
-    if (slept && this.supervisor.running) this.supervisor.giveUp();
-    const { rms, peak } = this.meter.takeLoudest();
-    if (this.phase.phase === "connected") {
-      const { packets, report, fractionLost } = this.figures ?? { packets: 0, report: 0, fractionLost: 0 };
-      this.sending = this.watch.update({
-        now: now(), packets, report, fractionLost, peakDbfs: peak, muted: this.source.held,
-        levelDbfs: Math.max(rms, this.figures?.levelDbfs ?? rms),
-      });
-    }
-    this.source.render();
-    this.render();
-  }
-
-  async measure() {
-    const session = this.session;
-    if (session === null) return;
-    const figures = publishFigures(await session.pc.getStats(), this.figures?.raw ?? {});
-    if (this.session !== session) return;
-    this.figures = figures;
+    this.voice.look(this.meter.takeLoudest());
     this.renderFigures();
+    this.render();
   }
 
   /** @returns {boolean} whether the big button starts; a refusal has ended what it began */
@@ -259,8 +163,8 @@ class PublishPage {
 
   /** @returns {import("./sound.js").Sending | "chime"} what becomes of what is sent, by reports and the relay's word */
   fate() {
-    const { sending } = this.sending;
-    const word = this.session?.hearing.word ?? "unknown";
+    const { sending } = this.voice.sending;
+    const { word } = this.voice;
     if (word === "unknown" || !["starting", "on-air", "lossy"].includes(sending)) return sending;
     if (word === "heard") return sending === "lossy" ? "lossy" : "on-air";
     return word === "chime" ? "chime" : "starting";
@@ -276,7 +180,7 @@ class PublishPage {
     const { phase } = this.phase;
     if (phase === "idle") return this.source.microphone === null ? "idle" : "testing";
     if (phase !== "connected") return phase;
-    const { voice } = this.sending;
+    const { voice } = this.voice.sending;
     const fate = this.fate();
     if (fate !== "on-air") return fate;
     if (voice === "muted") return this.source.kind === "file" ? "paused" : "muted";
@@ -288,6 +192,7 @@ class PublishPage {
     const words = this.words;
     const live = this.phase.phase === "connected";
     const idle = this.idle();
+    this.source.render(idle);
     document.body.dataset.state = state;
     setText(byId("channel-title", HTMLElement), this.title);
     const key = this.phase.phase === "refused" ? `refused.${this.phase.reason}` : `publish.state.${state}`;
@@ -305,10 +210,7 @@ class PublishPage {
     this.holdButton.hidden = !live;
     this.holdButton.setAttribute("aria-pressed", String(this.source.held));
     setText(this.holdButton, words.text(this.holdKey()));
-    this.testButton.hidden = !idle;
-    setText(this.testButton, words.text(state === "testing" ? "publish.test-stop" : "publish.test"));
-    const metered = live || state !== "testing" ? "publish.level" : "publish.level-preview";
-    setText(byId("level-label", HTMLElement), words.text(metered));
+    setText(byId("level-label", HTMLElement), words.text(live ? "publish.level" : "publish.level-preview"));
     byId("retry", HTMLButtonElement).hidden = state !== "reconnecting";
   }
 
@@ -321,15 +223,11 @@ class PublishPage {
   /** @returns {string} the second line, which counts and is therefore not announced */
   noteText() {
     const words = this.words;
-    if (this.phase.phase === "reconnecting") {
-      const seconds = words.number(Math.max(0, Math.ceil(this.phase.retryAtS - now())));
-      const next = words.text("publish.note.reconnecting", { seconds });
-      return this.phase.failure.kind === "unreachable" ? `${next}. ${words.text("listen.note.unreachable")}` : next;
-    }
-    if (this.phase.phase === "refused") return refusalNote(words, this.phase);
+    if (this.phase.phase === "reconnecting") return retryNote(words, this.phase, now());
+    if (this.phase.phase === "refused") return refusalNote(words, this.phase, "publish");
     if (this.state() === "chime") return words.text("publish.note.chime");
     if (this.state() !== "lossy") return "";
-    return words.text("publish.note.lossy", { percent: words.percent(this.figures?.fractionLost ?? 0) });
+    return words.text("publish.note.lossy", { percent: words.percent(this.voice.figures?.fractionLost ?? 0) });
   }
 
   /**
@@ -338,17 +236,17 @@ class PublishPage {
    */
   problemText(live) {
     if (this.problem !== null) return this.words.text(this.problem);
-    if (live && this.sending.clipping) return this.words.text("publish.clipping");
-    return live && this.sending.voice === "silent" ? this.words.text("publish.silent") : "";
+    if (live && this.voice.sending.clipping) return this.words.text("publish.clipping");
+    return live && this.voice.sending.voice === "silent" ? this.words.text("publish.silent") : "";
   }
 
   renderFigures() {
-    const figures = this.figures;
+    const { figures, watch } = this.voice;
     if (figures === null) return;
     const words = this.words;
     const ms = (/** @type {number | null} */ value) => (value === null ? "–" : `${words.number(value)} ms`);
     const kilobits = (/** @type {number | null} */ value) => (value === null ? "–" : `${words.number(value / 1000)} kb/s`);
-    const ago = this.watch.reportAt === null ? null : now() - this.watch.reportAt;
+    const ago = watch.reportAt === null ? null : now() - watch.reportAt;
     fillFigures(byId("figures", HTMLElement), [
       [words.text("figure.acknowledged"), ago === null ? "–" : words.text("figure.ago", { seconds: words.number(ago) })],
       [words.text("figure.round-trip"), ms(figures.roundTripMs)],
@@ -363,14 +261,4 @@ class PublishPage {
   }
 }
 
-/** @returns {number} monotonic seconds */
-function now() {
-  return performance.now() / 1000;
-}
-
-if (typeof RTCPeerConnection === "undefined") {
-  const words = setUpLanguage();
-  setText(byId("state", HTMLElement), words.text("common.unsupported"));
-} else {
-  new PublishPage().begin();
-}
+beginPage(PublishPage);

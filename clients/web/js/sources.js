@@ -1,11 +1,12 @@
 /**
- * The publish page's source of sound: a microphone or a file, chosen and tuned by the user, before or on air.
+ * Whoever publishes has a source of sound: a microphone or a file, chosen and tuned by the user, before or on air.
  *
  * @module sources
  */
 
 import { clock, FileSource } from "./audiofile.js";
 import { byId, setText } from "./dom.js";
+import { SOURCE_FORM } from "./forms.js";
 import { listMicrophones, microphoneAllowed, microphoneProblem, openMicrophone, PRESETS } from "./microphone.js";
 
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
@@ -13,7 +14,7 @@ import { listMicrophones, microphoneAllowed, microphoneProblem, openMicrophone, 
 /** @typedef {"microphone" | "file"} SourceKind */
 
 /** A source that cannot be had, with the sentence that tells the user why. */
-export class SourceProblem extends Error {
+class SourceProblem extends Error {
   /** @param {MessageKey} key */
   constructor(key) {
     super(key);
@@ -24,7 +25,7 @@ export class SourceProblem extends Error {
 /**
  * @typedef {object} SourceListener
  * @property {(stream: MediaStream | null) => void} onStream another stream is to be sent and metered from now on
- * @property {(key: MessageKey | null) => void} onProblem
+ * @property {(key: MessageKey | null) => void} onProblem why there is no sound from here; null: nothing is wrong any more
  * @property {() => void} onEnded the file has been played to its end
  * @property {() => AudioContext} context
  */
@@ -37,6 +38,7 @@ export class SourcePanel {
   constructor(words, listener) {
     this.words = words;
     this.listener = listener;
+    words.build(byId("source", HTMLElement), SOURCE_FORM);
     /** @type {SourceKind} */
     this.kind = "microphone";
     this.held = false;
@@ -48,6 +50,7 @@ export class SourcePanel {
     this.file = null;
     this.fileName = "";
     this.device = byId("device", HTMLSelectElement);
+    this.testButton = byId("test", HTMLButtonElement);
     this.position = byId("file-position", HTMLInputElement);
     /** Counts openings, so that the slower of two does not win. */
     this.opening = 0;
@@ -63,19 +66,36 @@ export class SourcePanel {
   }
 
   /**
-   * The stream to send. Call it from a click: browsers ask for permission then.
+   * Opens what was chosen. Call it from a click: browsers let it sound, and ask for permission, then.
    *
-   * @returns {Promise<MediaStream>}
-   * @throws {SourceProblem}
+   * @returns {Promise<boolean>} whether there is a stream now; else the listener was told why there is none
    */
   async open() {
-    this.listener.onProblem(null);
-    if (this.kind === "file") {
+    this.listener.context();
+    return this.#attempt(async () => {
+      this.listener.onProblem(null);
+      if (this.kind === "microphone") {
+        if (this.microphone === null) await this.#openMicrophone();
+        return;
+      }
       if (this.stream === null) throw new SourceProblem("publish.file-needed");
       this.listener.onStream(this.stream);
-      return this.stream;
+    });
+  }
+
+  /**
+   * @param {() => Promise<unknown>} work
+   * @returns {Promise<boolean>} whether it was done; else the listener was told why not
+   */
+  async #attempt(work) {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof SourceProblem)) throw error;
+      this.listener.onProblem(error.key);
+      return false;
     }
-    return this.microphone ?? this.#openMicrophone();
   }
 
   /** Gives the microphone back and stops the file. */
@@ -100,8 +120,14 @@ export class SourcePanel {
     this.#drive();
   }
 
-  /** The line under the file, to be called now and then. */
-  render() {
+  /**
+   * What changes by itself, to be called now and then.
+   *
+   * @param {boolean} idle whether nothing is sent, so that the microphone can be tried
+   */
+  render(idle) {
+    this.testButton.hidden = !idle;
+    setText(this.testButton, this.words.text(this.microphone === null ? "publish.test" : "publish.test-stop"));
     setText(byId("file-name", HTMLElement), this.fileName || this.words.text("publish.file-none"));
     const player = this.file?.element;
     const known = this.fileName !== "" && player !== undefined && Number.isFinite(player.duration);
@@ -150,14 +176,8 @@ export class SourcePanel {
   /** Takes up what was changed while the microphone is open, on air or in a test. */
   async #reopen() {
     if (this.microphone === null) return;
-    try {
-      await this.#openMicrophone();
-      this.listener.onProblem(null);
-    } catch (error) {
-      if (!(error instanceof SourceProblem)) throw error;
-      this.listener.onStream(null);
-      this.listener.onProblem(error.key);
-    }
+    if (await this.#attempt(() => this.#openMicrophone())) this.listener.onProblem(null);
+    else this.listener.onStream(null);
   }
 
   #closeMicrophone() {
@@ -213,16 +233,15 @@ export class SourcePanel {
     this.held = false;
     this.#drive();
     this.listener.onStream(kind === "file" ? this.stream : null);
-    if (!wasOpen || (kind === "file" && this.stream === null)) return;
-    try {
-      await this.open();
-    } catch (error) {
-      if (!(error instanceof SourceProblem)) throw error;
-      this.listener.onProblem(error.key);
-    }
+    if (wasOpen && (kind === "microphone" || this.stream !== null)) await this.open();
   }
 
   #setUpMicrophone() {
+    // The level can be tried before anyone hears it.
+    this.testButton.addEventListener("click", () => {
+      if (this.microphone === null) void this.open();
+      else this.release();
+    });
     for (const preset of /** @type {const} */ (["speech", "music"])) {
       byId(`preset-${preset}`, HTMLInputElement).addEventListener("change", () => {
         const tuning = PRESETS[preset];
@@ -270,7 +289,6 @@ export class SourcePanel {
     this.#applyFileSwitches();
     this.listener.onStream(this.file.stream);
     this.#drive();
-    this.render();
   }
 
   #applyFileSwitches() {

@@ -202,6 +202,14 @@ function fault(error) {
   return { kind: "fault", detail: error instanceof Error ? error.message : String(error) };
 }
 
+/** @returns {number} monotonic seconds */
+export function now() {
+  return performance.now() / 1000;
+}
+
+/** The clocks, timers and chances of the real world, for `Surroundings`. */
+export const realWorld = { now, unixNow: () => Date.now() / 1000, random: Math.random, sleep };
+
 /**
  * Timers of the real world for `Surroundings.sleep`.
  *

@@ -4,7 +4,8 @@
  * @module talkback
  */
 
-import { sleep, Supervisor } from "./supervisor.js";
+import { store, stored } from "./storage.js";
+import { realWorld, Supervisor } from "./supervisor.js";
 import { WhipClient } from "./whip.js";
 
 const STORED_AS = "loa.meeting.volume";
@@ -35,14 +36,7 @@ export class TalkBack {
     /** @type {URL | null} */
     this.playing = null;
     this.supervisor = new Supervisor({
-      action: "listen",
-      connect: (signal) => this.#connect(signal),
-      report: () => undefined,
-      token: () => null,
-      now: () => performance.now() / 1000,
-      unixNow: () => Date.now() / 1000,
-      random: Math.random,
-      sleep,
+      ...realWorld, action: "listen", connect: (signal) => this.#connect(signal), report: () => undefined, token: () => null,
     });
   }
 
@@ -95,18 +89,10 @@ export class TalkBack {
       slider.style.setProperty("--value", slider.value);
       this.audio.volume = slider.valueAsNumber ** 2;
     };
-    try {
-      slider.value = localStorage.getItem(STORED_AS) ?? slider.value;
-    } catch {
-      // As the page has it.
-    }
+    slider.value = stored("localStorage", STORED_AS) ?? slider.value;
     slider.addEventListener("input", () => {
       apply();
-      try {
-        localStorage.setItem(STORED_AS, slider.value);
-      } catch {
-        // For this page only.
-      }
+      store("localStorage", STORED_AS, slider.value);
     });
     apply();
   }

@@ -1,5 +1,5 @@
 /**
- * A participant's microphone on its way to the relay: the session, kept alive, and whether it arrives.
+ * A source of sound on its way to the relay: the session, kept alive, and whether it arrives.
  *
  * @module voice
  */
@@ -7,12 +7,17 @@
 import { SessionError } from "./failure.js";
 import { SendWatch } from "./sound.js";
 import { publishFigures } from "./stats.js";
-import { sleep, Supervisor } from "./supervisor.js";
+import { now, realWorld, sleep, Supervisor } from "./supervisor.js";
 import { WhipClient } from "./whip.js";
 
 const FIGURES_MS = 1000;
-/** As on the publish page: a microphone that was cut off for so long stays off. */
+/**
+ * A microphone that was cut off for so long stays off: a laptop opened again in the evening must not go on air by
+ * itself with whatever is said around it.
+ */
 const PATIENCE_S = 600;
+/** No look for so long means that the machine slept. */
+const SLEPT_S = 120;
 const WELCOME_S = 10;
 
 export class Voice {
@@ -20,28 +25,20 @@ export class Voice {
    * @param {object} options
    * @param {URL} options.endpoint
    * @param {() => string | null} options.token
-   * @param {() => string} options.secret what the meeting knows this participant by
-   * @param {() => Promise<unknown>} options.welcomed resolves when it does
    * @param {() => import("./sources.js").SourcePanel} options.source
    * @param {(phase: import("./supervisor.js").Phase) => void} options.report
+   * @param {() => Promise<unknown>} [options.welcomed] resolves when the relay knows who is going to speak
+   * @param {() => Record<string, string>} [options.headers] by what it knows him, sent with each offer
    */
-  constructor({ endpoint, token, secret, welcomed, source, report }) {
+  constructor({ endpoint, token, source, report, welcomed = async () => undefined, headers = () => ({}) }) {
     this.source = source;
     this.welcomed = welcomed;
-    this.client = new WhipClient({
-      endpoint, direction: "sendonly", token, headers: () => ({ "X-Loa-Participant": secret() }),
-    });
+    this.client = new WhipClient({ endpoint, direction: "sendonly", token, headers });
     this.supervisor = new Supervisor({
-      action: "publish",
-      connect: (signal) => this.#connect(signal),
-      report,
-      token,
-      now,
-      unixNow: () => Date.now() / 1000,
-      random: Math.random,
-      sleep,
+      ...realWorld, action: "publish", connect: (signal, replace) => this.#connect(signal, replace), report, token,
       patienceS: PATIENCE_S,
     });
+    this.lookedAt = realWorld.unixNow();
     /** @type {import("./whip.js").WhipSession | null} */
     this.session = null;
     this.watch = new SendWatch(now());
@@ -67,8 +64,16 @@ export class Voice {
     void this.session?.transceiver.sender.replaceTrack(trackOf(stream));
   }
 
-  /** @param {{ rms: number, peak: number }} level dBFS, the loudest since the last call */
+  /**
+   * To be called several times a second.
+   *
+   * @param {{ rms: number, peak: number }} level dBFS, the loudest since the last call
+   */
   look({ rms, peak }) {
+    const slept = realWorld.unixNow() - this.lookedAt > SLEPT_S;
+    this.lookedAt = realWorld.unixNow();
+    if (slept && this.supervisor.running) this.supervisor.giveUp();
+    if (this.session === null) return;
     const { packets, report, fractionLost, levelDbfs } = this.figures ?? { packets: 0, report: 0, fractionLost: 0, levelDbfs: null };
     this.sending = this.watch.update({
       now: now(), packets, report, fractionLost, peakDbfs: peak, muted: this.source().held,
@@ -78,9 +83,10 @@ export class Voice {
 
   /**
    * @param {AbortSignal} signal
+   * @param {boolean} replace
    * @returns {Promise<import("./supervisor.js").Link>}
    */
-  async #connect(signal) {
+  async #connect(signal, replace) {
     const known = await Promise.race([
       this.welcomed().then(() => true), sleep(WELCOME_S, signal).then(() => false),
     ]);
@@ -88,12 +94,14 @@ export class Voice {
     // Else a page that nobody can be reached from would never give up, and go on air by itself in the evening.
     if (!known) throw new SessionError({ kind: "network" });
     const track = trackOf(this.source().stream);
-    const session = await this.client.open({ track, replace: false, signal });
+    const session = await this.client.open({ track, replace, signal });
     this.session = session;
     this.figures = null;
     this.watch = new SendWatch(now());
+    this.sending = { sending: "starting", voice: "sounding", clipping: false };
     const current = trackOf(this.source().stream);
     if (current !== track) await session.transceiver.sender.replaceTrack(current);
+    // A file waits for its listeners, so that no beginning is lost and no outage swallows a sentence.
     this.source().run(true);
     return {
       ended: session.ended,
@@ -119,9 +127,4 @@ export class Voice {
  */
 function trackOf(stream) {
   return stream?.getAudioTracks()[0] ?? null;
-}
-
-/** @returns {number} monotonic seconds */
-function now() {
-  return performance.now() / 1000;
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { isChannelName, placeOf } from "../js/address.js";
 import { clock } from "../js/audiofile.js";
+import { SOURCE_FORM, TOKEN_FORM } from "../js/forms.js";
 import { fill, firstLanguage } from "../js/i18n.js";
 import { en, vi } from "../js/messages.js";
 import { Ballistics, scalePosition } from "../js/meter.js";
@@ -32,7 +33,7 @@ test("both languages have every text, with the same gaps to fill", () => {
 });
 
 test("every text a page names exists, and every text that exists is used", () => {
-  const html = pages.map(read).join("");
+  const html = [...pages.map(read), SOURCE_FORM, TOKEN_FORM].join("");
   const named = [...html.matchAll(/data-i18n(?:-attr)?="(?:[\w-]+:)?([\w.-]+)"/g)].map((match) => match[1]);
   for (const key of named) assert.ok(key !== undefined && key in vi, key);
   const scripts = readdirSync(new URL("js/", folder)).filter((name) => !name.startsWith("messages"));
@@ -45,11 +46,23 @@ test("every text a page names exists, and every text that exists is used", () =>
 });
 
 test("pages load nothing from elsewhere, and nothing inline that their policy forbids", () => {
-  for (const page of pages) {
-    const html = read(page);
+  const forms = [["SOURCE_FORM", SOURCE_FORM], ["TOKEN_FORM", TOKEN_FORM]];
+  for (const [page, html] of [...pages.map((name) => [name, read(name)]), ...forms]) {
     assert.ok(!/(?:src|href)="(?:https?:)?\/\//.test(html), page);
     assert.ok(!/<style|\sstyle="|\son\w+="|<script(?![^>]*\ssrc=)/.test(html), page);
     for (const label of html.matchAll(/<label for="([\w-]+)"/g)) assert.ok(html.includes(`id="${label[1]}"`), label[0]);
+    for (const help of html.matchAll(/aria-(?:describedby|labelledby)="([\w -]+)"/g)) {
+      for (const id of help[1].split(" ")) assert.ok(html.includes(`id="${id}"`), `${page}: ${id}`);
+    }
+  }
+});
+
+test("no id stands twice on a page with its forms", () => {
+  for (const page of pages) {
+    const html = read(page);
+    const forms = (html.includes('id="source"') ? SOURCE_FORM : "") + (html.includes('id="token-form"') ? TOKEN_FORM : "");
+    const ids = [...(html + forms).matchAll(/\sid="([\w-]+)"/g)].map((match) => match[1]);
+    assert.deepEqual(ids, [...new Set(ids)], page);
   }
 });
 
