@@ -10,12 +10,15 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
+
+from relay.log_lines import LineHandler
 
 _session: ContextVar[str | None] = ContextVar("session", default=None)
 
@@ -131,11 +134,18 @@ def set_up(
     style: Literal["text", "json"],
     stream: TextIO | None = None,
 ) -> None:
-    """Send every logger of this process, uvicorn's included, to `stream` (standard error) in one style."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    """Send every logger of this process, uvicorn's included, to `stream` (standard error) in one style.
+
+    Nobody waits for the stream (`relay.log_lines`). A thread that a mistake ends is told of there, too.
+    """
+    handler = LineHandler(stream or _standard_error())
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    before, root.handlers[:] = root.handlers[:], [handler]
+    for other in before:
+        if isinstance(other, LineHandler):
+            other.close()
+    threading.excepthook = _tell_of_thread
     root.setLevel(level.upper())
     # Libraries are quieter than we are: what they tell at info is of no use to an operator.
     for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "asyncio", "numba", "aioice", "aiortc"):
@@ -144,3 +154,20 @@ def set_up(
         noisy = logging.getLogger(name)
         if not any(isinstance(item, FloodFilter) for item in noisy.filters):
             noisy.addFilter(FloodFilter())
+
+
+def _standard_error() -> TextIO:
+    """With a buffer of its own: Python flushes its own when it ends, and aborts where a thread is stuck in that."""
+    try:
+        return open(sys.stderr.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    except OSError:  # it has been replaced by what is no file
+        return sys.stderr
+
+
+def _tell_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread that should have outlived it."""
+    if ended.exc_type is SystemExit:
+        return
+    name = ended.thread.name if ended.thread is not None else "unknown"
+    told = (ended.exc_type, ended.exc_value or ended.exc_type(), ended.exc_traceback)
+    logging.getLogger("loa.threads").critical("the thread %s has ended by a mistake", name, exc_info=told)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
 
+from relay.log_lines import WAITING_MAX
 from relay.logs import FloodFilter, redact, session_context, set_up
 from relay.tokens import Secret, Tokens
+from tests.support.bounds import within
 
 TOKEN = Tokens(Secret(b"s" * 32)).mint(subject="s", scopes=["listen"], channels=["xa"], ttl=60)
 SESSION = "AbCdEf0123456789AbCdEf"
@@ -20,16 +26,48 @@ SESSION = "AbCdEf0123456789AbCdEf"
 @pytest.fixture
 def stream() -> Iterator[Callable[[Literal["text", "json"]], io.StringIO]]:
     """Sets logging up on a text in memory, and everything back afterwards."""
+    with as_before():
+
+        def start(style: Literal["text", "json"]) -> io.StringIO:
+            text = Text()
+            set_up("info", style, text)
+            return text
+
+        yield start
+
+
+@contextlib.contextmanager
+def as_before() -> Iterator[None]:
+    """Whatever is done to logging inside, it is as it was afterwards."""
     root = logging.getLogger()
-    before = root.handlers[:], root.level
+    before, told = (root.handlers[:], root.level), threading.excepthook
+    yield
+    for handler in root.handlers:
+        if handler not in before[0]:
+            handler.close()
+    (root.handlers[:], root.level), threading.excepthook = before, told
 
-    def start(style: Literal["text", "json"]) -> io.StringIO:
-        text = io.StringIO()
-        set_up("info", style, text)
-        return text
 
-    yield start
-    root.handlers[:], root.level = before
+class Text(io.StringIO):
+    """What has been logged by now."""
+
+    def getvalue(self) -> str:
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        return super().getvalue()
+
+
+class Stuck(Text):
+    """A pipe that nobody reads until `read` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full, self.read = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.full.set()
+        self.read.wait(30)
+        return super().write(text)
 
 
 Start = Callable[[Literal["text", "json"]], io.StringIO]
@@ -145,3 +183,77 @@ def test_libraries_are_quiet(stream: Start) -> None:
     logging.getLogger("uvicorn.error").info("Started server process")
     logging.getLogger("httpx").info("HTTP Request: GET")
     assert text.getvalue() == ""
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_who_logs_does_not_wait_for_who_reads(style: Literal["text", "json"]) -> None:
+    """The media thread logs who comes and goes; a pipe that nobody reads must not end the sound."""
+    with as_before(), within(30.0, "it waits for the stream"):
+        stuck, log = Stuck(), logging.getLogger("relay.x")
+        set_up("info", style, stuck)
+        log.info("number %d", 0)
+        stuck.full.wait(10)
+        for number in range(1, WAITING_MAX + 51):
+            log.info("number %d", number)
+        stuck.read.set()
+        lines = stuck.getvalue().splitlines()
+        assert "50 lines are lost" in lines[1]
+        assert lines[1].startswith("{") == (style == "json")
+        numbers = [line.partition("number ")[2].partition('"')[0] for line in (lines[0], *lines[2:])]
+        assert numbers == [str(number) for number in range(WAITING_MAX + 1)]
+
+
+def test_who_logs_does_not_wait_for_another_who_logs() -> None:
+    class Long:
+        def __str__(self) -> str:
+            begun.set()
+            go_on.wait(30)
+            return "long"
+
+    begun, go_on = threading.Event(), threading.Event()
+    with as_before(), within(30.0, "it waits for the other"):
+        text, log = Text(), logging.getLogger("relay.x")
+        set_up("info", "text", text)
+        other = threading.Thread(target=log.info, args=("a %s line", Long()))
+        other.start()
+        begun.wait(10)
+        try:
+            log.info("a short one")
+            assert "a short one" in text.getvalue()
+        finally:
+            go_on.set()
+            other.join()
+        assert "a long line" in text.getvalue()
+
+
+def test_a_thread_that_a_mistake_ends_is_told_of(stream: Start) -> None:
+    text = stream("text")
+
+    def fail() -> None:
+        raise ZeroDivisionError(f"Bearer {TOKEN}")
+
+    thread = threading.Thread(target=fail, name="loa-x")
+    thread.start()
+    thread.join()
+    told = text.getvalue()
+    assert "critical loa.threads: the thread loa-x has ended by a mistake" in told
+    assert "ZeroDivisionError" in told
+    assert TOKEN not in told
+
+
+def test_the_end_of_the_program_writes_what_waits() -> None:
+    program = (
+        "import logging; from relay.logs import set_up; set_up('info', 'text'); logging.info('xã %d', 7)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (0, b"")
+    assert "info    root: xã 7\n" in ended.stderr.decode()
+
+
+def test_a_program_ends_though_nobody_reads_its_log() -> None:
+    program = (
+        "import logging; from relay.logs import set_up; set_up('info', 'text')\n"
+        "for number in range(3000): logging.info('x' * 100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) as unread:
+        assert unread.wait(timeout=30) == 0
