@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
 from collections.abc import Sequence
 
 
@@ -14,3 +16,15 @@ def leashed(command: Sequence[str]) -> list[str]:
     """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
+
+
+def stop(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """End `process` as an operator would, by SIGTERM; by SIGKILL if it has not gone `timeout_s` seconds later."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

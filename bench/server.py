@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import jwt
 
 from bench import procfs
 from bench.errors import BenchError
-from bench.leash import leashed
+from bench.leash import leashed, stop
 from bench.socket_names import bracketed, family_of
 from loacodecs.address import Address
 
@@ -168,13 +167,7 @@ class Server:
 
     def close(self) -> None:
         """Stop the relay as an operator would, by SIGTERM; by SIGKILL if it does not go."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        stop(self._process, STOP_TIMEOUT_S)
         self._folder.cleanup()
 
     def _wait_until_ready(self) -> None:

@@ -37,14 +37,42 @@ class Answer:
     problem: str = ""
 
 
+class Answers:
+    """What the threads of a server's HTTP side have for the one loop that also waits for datagrams."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Readable while `take` has something."""
+        return self._wake
+
+    def put(self, answer: Answer) -> None:
+        """Give one to the loop, from any thread."""
+        self._queue.put(answer)
+        os.eventfd_write(self._wake, 1)
+
+    def take(self) -> Iterator[Answer]:
+        """The answers that have come since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self._queue.get_nowait()
+
+    def close(self) -> None:
+        """No thread may put one any more."""
+        os.close(self._wake)
+
+
 class Signalling:
     """The HTTP side of all sessions."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._address = host, port
         self._offers: queue.SimpleQueue[Offer | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._answers = Answers()
         self._threads = [
             threading.Thread(target=self._serve, name=f"bench-http-{index}", daemon=True)
             for index in range(CONNECTIONS)
@@ -54,7 +82,7 @@ class Signalling:
 
     def fileno(self) -> int:
         """Readable while `take` has something."""
-        return self._wake
+        return self._answers.fileno()
 
     def post(self, offer: Offer) -> None:
         """Queue an offer."""
@@ -62,11 +90,7 @@ class Signalling:
 
     def take(self) -> Iterator[Answer]:
         """The answers that have come since the last call."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._answers.get_nowait()
+        return self._answers.take()
 
     def close(self) -> None:
         """Stop the threads; offers not yet posted are dropped."""
@@ -77,13 +101,12 @@ class Signalling:
             self._offers.put(None)
         for thread in self._threads:
             thread.join()
-        os.close(self._wake)
+        self._answers.close()
 
     def _serve(self) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=REQUEST_TIMEOUT_S)
         while (offer := self._offers.get()) is not None:
             self._answers.put(_exchange(connection, offer))
-            os.eventfd_write(self._wake, 1)
         connection.close()
 
 

@@ -19,7 +19,7 @@ from bench.churn import Pool
 from bench.errors import BenchError
 from bench.floor import Floor, FloorRun
 from bench.histogram import BINS, Counts, bin_of
-from bench.publisher import SAMPLE_RATE, Publishers, phases
+from bench.publisher import SAMPLE_RATE, Publishers, Source, phases
 from bench.receivers import LOOPBACK, LOOPBACK_6, Receivers
 from bench.sendlog import SendLog
 from bench.server import Server
@@ -143,9 +143,8 @@ class Stage:
 
     def go_on_air(self) -> None:
         """Connect the publishers and start their sound. Raises BenchError when one is refused."""
-        parameters = self.parameters
         self.say("publishers go on air")
-        publishing = self.sessions.prepare(self._publisher_rows, "whip", channels=parameters.channels)
+        publishing = self.sessions.prepare(self._publisher_rows, "whip", channels=self.parameters.channels)
         self.publishing = publishing
         self.sessions.begin(publishing)
         self._wait(
@@ -153,8 +152,14 @@ class Stage:
         )
         if problems := _problems(publishing, State.CONNECTED):
             raise BenchError(f"a publisher could not go on air: {problems[0]}")
+        self.play_from([self.sessions.source(session) for session in publishing])
+        self.sessions.report_for(self.publishers)
+
+    def play_from(self, sources: Sequence[Source]) -> None:
+        """Start the sound of `sources`; it ends with this stage."""
+        parameters = self.parameters
         self.publishers = Publishers(
-            [self.sessions.source(session) for session in publishing],
+            sources,
             self.log,
             payload_bytes=parameters.payload_bytes,
             frame_ms=parameters.frame_ms,
@@ -162,7 +167,6 @@ class Stage:
         )
         self._exit.callback(self.publishers.close)
         self.publishers.start()
-        self.sessions.report_for(self.publishers)
 
     def warm_up(self) -> None:
         """Let one listener hear sound and leave, so that the relay has made all it makes only once."""

@@ -21,7 +21,7 @@ from bench.compare.aiortc_server import AiortcServer
 from bench.compare.janus_server import JanusServer
 from bench.compare.janus_signalling import JanusSignalling
 from bench.floor import FloorRun
-from bench.publisher import Publishers, Source
+from bench.publisher import Source
 from bench.sendlog import NEVER
 from bench.sessions import Sessions
 from bench.signalling import Signalling
@@ -144,19 +144,10 @@ class _FedByRtp(Booth):
 
     def go_on_air(self) -> None:
         """Begin to send; there is nobody to ask."""
-        parameters = self.parameters
         outlet = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._exit.callback(outlet.close)
         source = Source(outlet.fileno(), self.feed, None, secrets.randbits(32) or 1, OPUS_PAYLOAD_TYPE)
-        self.publishers = Publishers(
-            [source],
-            self.log,
-            payload_bytes=parameters.payload_bytes,
-            frame_ms=parameters.frame_ms,
-            aligned=parameters.aligned,
-        )
-        self._exit.callback(self.publishers.close)
-        self.publishers.start()
+        self.play_from([source])
 
 
 class JanusBooth(_FedByRtp):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import signal
 import socket
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from bench import procfs
 from bench.errors import BenchError
-from bench.leash import leashed
+from bench.leash import leashed, stop
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -80,13 +79,8 @@ class Child:
 
     def close(self) -> None:
         """Stop the server by SIGTERM; by SIGKILL if it does not go."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        if self._process is not None:
+            stop(self._process, STOP_TIMEOUT_S)
         self._files.cleanup()
 
     @property

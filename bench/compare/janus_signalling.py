@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import queue
 import secrets
 import socket
@@ -21,7 +20,7 @@ from typing import Any
 
 from bench.compare.janus_server import MOUNTPOINT
 from bench.errors import BenchError
-from bench.signalling import Answer, Offer
+from bench.signalling import Answer, Answers, Offer
 from loacodecs import sdp
 from loacodecs.errors import LoaError
 
@@ -38,12 +37,11 @@ class JanusSignalling:
     def __init__(self, port: int) -> None:
         """Create the session. Raises BenchError when Janus refuses."""
         self._port = port
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._answers = Answers()
         # An offer of ours to begin with, or Janus's offer to a handle
         self._work: queue.SimpleQueue[Offer | tuple[int, str] | None] = queue.SimpleQueue()
         self._offers: dict[int, Offer] = {}
         self._closing = False
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         connection = self._connect(REQUEST_TIMEOUT_S)
         with contextlib.closing(connection):
             self._session = f"{_ROOT}/{_request(connection, _ROOT, {'janus': 'create'})['data']['id']}"
@@ -58,7 +56,7 @@ class JanusSignalling:
 
     def fileno(self) -> int:
         """Readable while `take` has something."""
-        return self._wake
+        return self._answers.fileno()
 
     def post(self, offer: Offer) -> None:
         """Let a viewer come in."""
@@ -66,11 +64,7 @@ class JanusSignalling:
 
     def take(self) -> Iterator[Answer]:
         """What has come of it since the last call."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._answers.get_nowait()
+        return self._answers.take()
 
     def close(self) -> None:
         """Stop the threads; viewers not yet in are dropped."""
@@ -89,14 +83,10 @@ class JanusSignalling:
             events.join(0.05)
         for thread in workers:
             thread.join()
-        os.close(self._wake)
+        self._answers.close()
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
-
-    def _answer(self, answer: Answer) -> None:
-        self._answers.put(answer)
-        os.eventfd_write(self._wake, 1)
 
     def _serve(self) -> None:
         connection = self._connect(REQUEST_TIMEOUT_S)
@@ -108,7 +98,7 @@ class JanusSignalling:
                 else:
                     self._start(connection, work[0], offer, work[1])
             except LoaError as error:
-                self._answer(Answer(offer.key, None, f"janus: {error}"))
+                self._answers.put(Answer(offer.key, None, f"janus: {error}"))
         connection.close()
 
     def _watch(self, connection: http.client.HTTPConnection, offer: Offer) -> None:
@@ -127,7 +117,7 @@ class JanusSignalling:
             "jsep": {"type": "answer", "sdp": answer_to(janus_offer, offer.sdp)},
         }
         _request(connection, f"{self._session}/{handle}", body)
-        self._answer(Answer(offer.key, janus_offer.replace("a=setup:actpass", "a=setup:passive")))
+        self._answers.put(Answer(offer.key, janus_offer.replace("a=setup:actpass", "a=setup:passive")))
 
     def _poll(self) -> None:
         while not self._closing:
@@ -150,7 +140,7 @@ class JanusSignalling:
         if jsep := event.get("jsep"):
             self._work.put((handle, str(jsep["sdp"])))
         elif problem:
-            self._answer(Answer(self._offers.pop(handle).key, None, f"janus: {problem}"))
+            self._answers.put(Answer(self._offers.pop(handle).key, None, f"janus: {problem}"))
 
 
 def answer_to(janus_offer: str, own_offer: str) -> str:
