@@ -29,6 +29,9 @@ Rows = NDArray[np.int64]
 SILENCE_DBFS: Final = -200.0
 """What a meter says of digital silence, so that levels stay finite numbers (JSON has no infinity)."""
 
+CEILING_DBTP: Final = -1.0
+"""The true peak of a bus that has no ceiling of its own."""
+
 PEAK_LIMIT: Final = 64.0
 """A sample beyond this (+36 dBFS) is no sound but a fault of its source, as are NaN and infinity."""
 

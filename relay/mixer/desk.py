@@ -138,6 +138,14 @@ class Bus:
         with self._lock:
             self._parts.operators.leveller.switch(self.first, on)
 
+    def ceiling(self, dbtp: float) -> None:
+        """Let no true peak go out above `dbtp`, for what comes in from the next block on; -1 at first.
+
+        Raises ConfigurationError when it is none: -60 to 0.
+        """
+        with self._lock:
+            self._parts.operators.limiter.ceiling(self.first, dbtp)
+
     def watch(self, settings: SilenceSettings) -> None:
         """Other settings for the silence detector, which begins anew."""
         with self._lock:

@@ -15,11 +15,10 @@ import numpy as np
 from numba import njit
 
 from loacodecs.errors import ConfigurationError
-from relay.mixer.block import FRAME, PEAK_LIMIT, SAMPLE_RATE, Block, Rows, gain_of
+from relay.mixer.block import CEILING_DBTP, FRAME, PEAK_LIMIT, SAMPLE_RATE, Block, Rows, gain_of
 from relay.mixer.sections import Numbers
 from relay.mixer.true_peak import OVERSHOOT, REACH, annex_2_points, highest, quarter_points
 
-CEILING_DBTP: Final = -1.0
 MARGIN_DB: Final = 0.05
 """The gain aims at this much below the ceiling: room for peaks that arise because the gain moves."""
 LATENCY: Final = 128
@@ -52,7 +51,7 @@ _HELD, _LEAST = range(2)
 
 
 class Limiter:
-    """A SoundOperator that delays by LATENCY samples; the channels of a sound get the same gain.
+    """A SoundOperator that delays by LATENCY samples; each sound has its ceiling, and its channels get the same gain.
 
     NaN and infinity are silence, and what is beyond PEAK_LIMIT is clipped to it.
     """
@@ -61,10 +60,11 @@ class Limiter:
     """Samples from input to output."""
 
     def __init__(self, rows: int, ceiling_dbtp: float = CEILING_DBTP) -> None:
-        """Raises ConfigurationError for a ceiling above full scale."""
-        if not -60.0 <= ceiling_dbtp <= 0.0:
-            raise ConfigurationError(f"a ceiling of {ceiling_dbtp} dBTP is out of range: -60 to 0")
-        self._aim = gain_of(ceiling_dbtp - MARGIN_DB)
+        """`ceiling_dbtp` is that of all sounds until `ceiling` says otherwise.
+
+        Raises ConfigurationError for one above full scale.
+        """
+        self._aims = np.full(rows, _aim(ceiling_dbtp))
         self._channels = np.ones(rows, np.int64)
         self._lines = np.zeros((rows, _PAST + FRAME), np.float32)
         self._needs = np.ones((rows, _NEEDS))
@@ -77,8 +77,15 @@ class Limiter:
             np.zeros(_GROUPS + 1),
         )
 
+    def ceiling(self, first: int, dbtp: float) -> None:
+        """Another ceiling for a sound, for what comes in from the next block on.
+
+        What has come in goes out under the one before. Raises ConfigurationError as the constructor does.
+        """
+        self._aims[first] = _aim(dbtp)
+
     def reset(self, first: int, channels: int) -> None:
-        """A new sound: silence before it, full gain."""
+        """A new sound: silence before it, full gain. Its ceiling stays."""
         self._channels[first] = channels
         self._lines[first : first + channels] = 0
         self._needs[first] = self._state[first] = 1
@@ -87,13 +94,19 @@ class Limiter:
     def process(self, block: Block, firsts: Rows) -> None:
         """Limit the sounds of `block` (n, FRAME) whose first rows are in `firsts`, in place, LATENCY later."""
         _process(
-            block, firsts, self._channels, self._lines, self._needs, self._state, self._hold, self._aim,
+            block, firsts, self._channels, self._lines, self._needs, self._state, self._hold, self._aims,
             *self._work,
         )  # fmt: skip
 
     def reduction_db(self, first: int) -> float:
         """The strongest reduction in the last block of a sound, dB, positive."""
         return -20.0 * float(np.log10(self._state[first, _LEAST]))
+
+
+def _aim(ceiling_dbtp: float) -> float:
+    if not -60.0 <= ceiling_dbtp <= 0.0:
+        raise ConfigurationError(f"a ceiling of {ceiling_dbtp} dBTP is out of range: -60 to 0")
+    return gain_of(ceiling_dbtp - MARGIN_DB)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
@@ -190,7 +203,7 @@ def _process(
     needs: Numbers,
     state: Numbers,
     hold: Rows,
-    aim: float,
+    aims: Numbers,
     scratch: Block,
     peaks: Numbers,
     least: Numbers,
@@ -198,6 +211,7 @@ def _process(
 ) -> None:
     for first in firsts:
         peaks[:] = 0.0
+        aim = aims[first]
         for row in range(first, first + channels[first]):
             _take(block[row], lines[row])
             _peaks(lines[row], aim, peaks, scratch)

@@ -23,11 +23,14 @@ class SwitchedSounds(SoundOperator, Protocol):
 
 
 class LookAhead(SoundOperator, Protocol):
-    """A limiter: what it lets through comes `latency` samples later."""
+    """A limiter: what it lets through is below the sound's ceiling and comes `latency` samples later."""
 
     @property
     def latency(self) -> int:
         """Samples by which the sound is late."""
+
+    def ceiling(self, first: int, dbtp: float) -> None:
+        """Let no true peak of a sound be above that, from what comes in with the next block on."""
 
 
 class Loudness(SoundOperator, Protocol):
@@ -66,6 +69,9 @@ class Bypass:
 
     def switch(self, row: int, on: bool) -> None:
         """There is nothing to switch."""
+
+    def ceiling(self, first: int, dbtp: float) -> None:
+        """Nothing is kept below it."""
 
     def momentary(self, first: int) -> float:
         """Not measured."""

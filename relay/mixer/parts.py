@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from relay.mixer.block import FRAME
+from relay.mixer.block import CEILING_DBTP, FRAME
 from relay.mixer.ducking import Ducking
 from relay.mixer.fade import Fade
 from relay.mixer.gain import Gain
@@ -52,6 +52,7 @@ class Parts:
         self.operators.leveller.reset(first, channels)
         self.operators.leveller.switch(first, False)
         self.operators.limiter.reset(first, channels)
+        self.operators.limiter.ceiling(first, CEILING_DBTP)
         self.operators.loudness.reset(first, channels)
         for row in range(first, first + channels):
             self.bus_meter.reset(row)

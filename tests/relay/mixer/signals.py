@@ -18,12 +18,12 @@ class Processes(Protocol):
     def process(self, block: Block, firsts: Rows) -> None: ...
 
 
-def run(operator: Processes, sound: Sound, each=lambda: None) -> Sound:
-    """(channels, samples) through an operator that works on row 0, block by block; whole blocks only."""
+def run(operator: Processes, sound: Sound, each=lambda: None, rows=(0,)) -> Sound:
+    """(channels, samples) through an operator that works on `rows`, block by block; whole blocks only."""
     out = []
     for start in range(0, sound.shape[1] // FRAME * FRAME, FRAME):
         block = sound[:, start : start + FRAME].astype(np.float32)
-        operator.process(block, np.array([0]))
+        operator.process(block, np.array(rows))
         out.append(block)
         each()
     return np.concatenate(out, axis=1).astype(np.float64)

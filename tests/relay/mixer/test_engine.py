@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from loacodecs.errors import ConfigurationError
 from relay.mixer.block import FRAME, SILENCE_DBFS, MixerFull
 from relay.mixer.ducking import DuckSettings
 from relay.mixer.engine import STAGES, TAIL, MixEngine
@@ -192,6 +193,9 @@ class Counting:
     def reset(self, row: int, channels: int = 1) -> None:
         pass
 
+    def ceiling(self, first: int, dbtp: float) -> None:
+        pass
+
 
 def test_a_bus_rests_when_nothing_has_come_in_for_the_tail_and_wakes_with_the_first_block() -> None:
     from relay.mixer.operators import Bypass, Operators
@@ -298,6 +302,30 @@ def test_a_removed_bus_takes_its_rules_along() -> None:
     bus.route(music, 0)
     ticks(engine, 2)
     assert bus.samples[0] == pytest.approx(np.full(FRAME, 0.5), abs=1e-7)
+
+
+def test_each_bus_has_its_ceiling_and_who_takes_its_rows_does_not_inherit_it() -> None:
+    from relay.mixer.standard import standard
+
+    engine = MixEngine(2, 4, standard(2, 4))
+    source = engine.add_input(Noise(1, size=4.0), channels=2)
+    ceilings = {engine.add_bus(): -6.0, engine.add_bus(channels=2): -12.0, engine.add_bus(): None}
+    for bus, ceiling in ceilings.items():
+        bus.route(source, 0)
+        if ceiling is not None:
+            bus.ceiling(ceiling)
+    with pytest.raises(ConfigurationError):
+        next(iter(ceilings)).ceiling(0.5)
+    ticks(engine, 50)
+    for bus, ceiling in ceilings.items():
+        limit = -1.0 if ceiling is None else ceiling
+        assert limit - 4.5 < bus.level().peak_dbfs <= limit
+        engine.remove_bus(bus)
+    after = [engine.add_bus() for _ in ceilings]
+    for bus in after:
+        bus.route(source, 0)
+    ticks(engine, 50)
+    assert all(-5.5 < bus.level().peak_dbfs <= -1 for bus in after)
 
 
 def test_a_tick_tells_its_stages_in_order() -> None:

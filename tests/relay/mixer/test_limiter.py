@@ -73,15 +73,70 @@ def adversaries():
     yield faulty
 
 
-def test_no_true_peak_is_above_the_ceiling():
+def reference(sound, ceiling_dbtp):
+    """What the limiter is to give for whole sounds (channels, samples): the same rules in float64, not by blocks."""
+    aim, groups = 10 ** ((ceiling_dbtp - 0.05) / 20), sound.shape[1] // 8
+    padded = np.pad(sound, ((0, 0), (9, 10)))
+    quarters = (4 * signal.firwin(81, 1 / 4, window=("kaiser", 5.0)))[1:].reshape(20, 4).T[:3]
+    filters = [np.pad(phase, 4) for phase in (OUTER, INNER, INNER[::-1], OUTER[::-1])] + list(quarters)
+    points = [[np.correlate(line, taps, "valid") for taps in filters] for line in padded]
+    peaks = np.maximum(np.abs(sound), np.abs(points).max(axis=1)).max(axis=0).reshape(groups, 8).max(axis=1)
+    needs, held, left = np.ones(groups + 32), 1.0, 0
+    for group, peak in enumerate(peaks):
+        needed = min(aim / max(peak, 1e-30), 1.0)
+        if needed <= 1.02 * held and needed < 1:
+            held, left = min(held, needed), 150
+        elif left:
+            left -= 1
+        else:
+            held += (1 - held) * (1 - np.exp(-8 / SAMPLE_RATE / 0.15))
+            held = min(held if held < 1 - 1e-6 else 1.0, needed)
+        needs[16 + group] = held
+    least = np.array([needs[at : at + 17].min() for at in range(groups + 16)])
+    window = np.hanning(14)[1:-1] / np.hanning(14).sum()
+    knots = 1 - np.correlate(1 - least, window, "valid")  # [at] is the gain where group at - 1 ends
+    late = np.pad(sound, ((0, 0), (LATENCY, 0)))[:, : sound.shape[1]]
+    gains = np.interp(np.arange(late.shape[1]), np.arange(len(knots)) * 8 + LATENCY - 8, knots)
+    return late * gains
+
+
+def test_sounds_are_limited_each_to_its_own_ceiling_as_the_reference_does():
+    rng = np.random.default_rng(3)
+    count = 48 * 960
+    loud = rng.standard_normal((6, count)) * np.repeat(10 ** rng.uniform(-1, 0.5, count // 480), 480)
+    loud = loud.astype(np.float32).astype(np.float64)
+    limiter = Limiter(6)
+    sounds = ((0, 1, -3.0), (1, 2, -0.1), (3, 1, None), (4, 2, -9.5))
+    for first, channels, ceiling in sounds:
+        limiter.reset(first, channels)
+        if ceiling is not None:
+            limiter.ceiling(first, ceiling)
+    firsts = np.array([first for first, _, _ in sounds])
+    blocks = [loud[:, at : at + 960].astype(np.float32) for at in range(0, count, 960)]
+    for block in blocks:
+        limiter.process(block, firsts)
+    out = np.concatenate(blocks, axis=1)
+    for first, channels, ceiling in sounds:
+        rows = slice(first, first + channels)
+        expected = reference(loud[rows], -1.0 if ceiling is None else ceiling)
+        assert np.abs(out[rows] - expected).max() < 1e-5, ceiling
+
+
+def test_no_true_peak_is_above_the_ceiling_of_its_sound():
     end = np.ones(COUNT)  # the meter would take the cut end for a click
     end[-4800:] = np.linspace(1, 0, 4800)
     end[-960:] = 0
+    ceilings = (-1.0, -0.1, -4.0, -12.0)
+    limiter = Limiter(len(ceilings))
+    firsts = np.arange(len(ceilings))
     for number, sound in enumerate(adversaries()):
-        out = limited(sound * end)
+        for first, ceiling in enumerate(ceilings):
+            limiter.reset(first, 1)
+            limiter.ceiling(first, ceiling)
+        out = run(limiter, np.tile(sound * end, (len(ceilings), 1)), rows=firsts)
         assert np.isfinite(out).all(), number
-        assert true_peak(out) <= -1.0, number
-        assert true_peak(out) > -1.2, number
+        for first, ceiling in enumerate(ceilings):
+            assert ceiling - 0.2 < true_peak(out[first]) <= ceiling, (number, ceiling)
 
 
 def test_the_ceiling_is_as_configured():
@@ -89,6 +144,24 @@ def test_the_ceiling_is_as_configured():
     for ceiling in (0.1, -61, float("nan")):
         with pytest.raises(ConfigurationError):
             Limiter(1, ceiling)
+        with pytest.raises(ConfigurationError):
+            Limiter(1).ceiling(0, ceiling)
+
+
+def test_a_ceiling_outlives_the_sound_and_may_change_in_it():
+    limiter = Limiter(1)
+    limiter.ceiling(0, -6.0)
+    limiter.reset(0, 1)
+    steady = np.atleast_2d(sine(997))
+
+    def highest(skipped):
+        return 20 * np.log10(np.abs(run(limiter, steady)[0, skipped:]).max())
+
+    assert -6.1 < highest(0) <= -6.0
+    limiter.ceiling(0, -3.0)
+    assert -3.25 < highest(0) <= -3.0
+    limiter.ceiling(0, -9.0)
+    assert -9.1 < highest(960) <= -9.0
 
 
 def test_nothing_is_done_below_the_ceiling():
