@@ -37,6 +37,7 @@ class BusOutput:
         self.bus = engine.add_bus(settings.channels)
         self.duck = engine.add_duck(self.bus, duck_settings(settings.duck))
         self.bus.leveller(settings.leveller)
+        self.bus.ceiling(settings.ceiling_dbtp)
         self._delay = (engine.latency + self.encoder.latency) / SAMPLE_RATE
 
     def hear(self, source: ChannelInput) -> None:

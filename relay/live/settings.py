@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from loacodecs.errors import ConfigurationError
 from loamedia.spec import parse_spec
 from relay.config_model import ConfigModel, Duration
+from relay.live.overshoot import Application, ceiling_for
 from relay.live_ports import Role
 
 _NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -84,13 +85,14 @@ class MixSettings(ConfigModel):
 
     mode: Literal["relay", "mix"] = "relay"
     bitrate: Annotated[int, Field(ge=6_000, le=510_000)] = 32_000
-    application: Literal["voip", "audio", "lowdelay"] = "audio"
+    application: Application = "audio"
     complexity: Annotated[int, Field(ge=0, le=10)] = 5
     frame: Literal["20ms", "40ms", "60ms"] = "20ms"
     fec: bool = False
     dtx: bool = False
     channels: Annotated[int, Field(ge=1, le=2)] = 1
     leveller: bool = True
+    ceiling: Annotated[float, Field(ge=-12, le=-0.1)] | None = None
     horn_filter: bool = False
     inputs_max: Annotated[int, Field(ge=1, le=256)] = 16
     publishers: Role = "announcement"
@@ -105,6 +107,13 @@ class MixSettings(ConfigModel):
     def frame_ms(self) -> int:
         """Milliseconds of one packet."""
         return int(self.frame.removesuffix("ms"))
+
+    @property
+    def ceiling_dbtp(self) -> float:
+        """No true peak of what is encoded is above; unless it is configured, speech is decoded below -1."""
+        if self.ceiling is not None:
+            return self.ceiling
+        return ceiling_for(self.application, self.bitrate, self.channels, self.frame_ms)
 
     @model_validator(mode="after")
     def _check_mix(self) -> MixSettings:
