@@ -26,9 +26,11 @@ from loacodecs.sdp import AudioDescription, make_offer, parse_answer
 
 from .udp import UdpSocket
 from .urls import Endpoint, Token
-from .whip import IceServer, Signalling
+from .whip import Answer, IceServer, Signalling
 
 CONNECT_TIMEOUT_S: Final = 12.0
+SIGNALLING_TIMEOUT_S: Final = 20.0
+"""After so long without a whole answer the offer is given up, however busily names are looked up and octets drip in."""
 CONSENT_TIMEOUT_S: Final = 15.0
 """Without an answer for so long the session is lost; RFC 7675 allows 30 s, live sound wants to be back sooner."""
 _REASONS: Final = {"peer_closed": "the relay ended it", "closed": "closed here"}
@@ -75,6 +77,7 @@ class ClientSettings:
     token: Token | None = None
     tls: ssl.SSLContext | None = None
     replace: bool = False
+    signalling_timeout_s: float = SIGNALLING_TIMEOUT_S
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     wishes: Wishes = Wishes()
 
@@ -155,13 +158,34 @@ class WebRtcClient:
             random=self._random,
             consent_timeout=CONSENT_TIMEOUT_S,
         )
+        answer = await self._exchange(sock, certificate.fingerprint, ufrag, pwd)
+        self._answer = parse_answer(answer.sdp)
+        self.ice_servers = answer.ice_servers
+        self._peer = peer
+        self._enter("connecting")
+        peer.set_remote(self._answer, self._loop.time())
+        self._pump()
+        await self._await_connection()
+
+    async def _exchange(self, sock: UdpSocket, fingerprint: str, ufrag: str, pwd: str) -> Answer:
+        """The relay's answer to our offer. Raises SignallingError, TransportError when it takes too long."""
+        limit = self._settings.signalling_timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                offer = self._offer(await self._candidates(sock), fingerprint, ufrag, pwd)
+                return await self._signalling.offer(offer)
+        except TimeoutError:
+            host = urlsplit(self._settings.endpoint.url).hostname
+            raise TransportError(f"{host} has not answered within {limit:g} s") from None
+
+    def _offer(self, candidates: list[Address], fingerprint: str, ufrag: str, pwd: str) -> str:
         wishes = self._settings.wishes
-        offer = make_offer(
+        return make_offer(
             direction=self._settings.direction,
             ice_ufrag=ufrag,
             ice_pwd=pwd,
-            fingerprint=certificate.fingerprint,
-            candidates=await self._candidates(sock),
+            fingerprint=fingerprint,
+            candidates=candidates,
             ssrc=self.ssrc if self._settings.direction == "sendonly" else None,
             cname=self.cname,
             extensions=(AUDIO_LEVEL_URI, ABS_CAPTURE_TIME_URI),
@@ -171,14 +195,6 @@ class WebRtcClient:
             session_attributes=wishes.session_attributes,
             session_id=int.from_bytes(self._random(8), "big") >> 2,
         )
-        answer = await self._signalling.offer(offer)
-        self._answer = parse_answer(answer.sdp)
-        self.ice_servers = answer.ice_servers
-        self._peer = peer
-        self._enter("connecting")
-        peer.set_remote(self._answer, self._loop.time())
-        self._pump()
-        await self._await_connection()
 
     def send_rtp(self, data: bytes) -> None:
         """Send a plain RTP packet; dropped when there is no session."""

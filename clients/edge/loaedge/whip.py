@@ -6,6 +6,7 @@ Authorization header and nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
@@ -134,6 +135,8 @@ class Signalling:
     async def offer(self, sdp: str) -> Answer:
         """POST the offer. Raises SignallingError."""
         headers = {**self._headers, "Content-Type": "application/sdp", "Accept": "application/sdp"}
+        # What is packed may be a thousand times as long as it seems.
+        headers["Accept-Encoding"] = "identity"
         if self._replace:
             headers["X-Loa-Replace"] = "1"
         async with self._request("POST", self._url, headers, sdp) as response:
@@ -183,8 +186,13 @@ class Signalling:
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        with suppress(httpx.HTTPError, ValueError):
-            await self._client.delete(answer.location, headers=self._headers, timeout=_GOODBYE_TIMEOUT)
+        with suppress(httpx.HTTPError, httpx.InvalidURL, ValueError, ExceptionGroup, TimeoutError):
+            # What the relay says to it is not read: it may never end.
+            async with (
+                asyncio.timeout(_GOODBYE_TIMEOUT),
+                self._client.stream("DELETE", answer.location, headers=self._headers),
+            ):
+                pass
 
     async def close(self) -> None:
         """Close the connections."""
@@ -200,9 +208,10 @@ class Signalling:
         except httpx.HTTPError as error:
             sentence, needs = _unreachable(self._url, error)
             raise SignallingError(sentence, needs=needs) from error
-        except (ValueError, httpx.InvalidURL) as error:
+        except (ValueError, httpx.InvalidURL, ExceptionGroup) as error:
+            # A redirect to port 99999 comes as a group of what the sockets say.
             raise SignallingError(
-                f"cannot use the address {self._url.host}: {error}", permanent=True
+                f"cannot use the address {self._url.host}: {_reason(error)}", permanent=True
             ) from error
 
     def _checked(self, location: str, base: httpx.URL) -> str:
@@ -253,7 +262,7 @@ def _conflict(response: httpx.Response, body: str) -> str:
 
 async def _read(response: httpx.Response) -> str:
     body = bytearray()
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         body += part
         if len(body) > ANSWER_LIMIT:
             raise SignallingError(

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -125,3 +126,19 @@ async def test_giving_up_in_the_middle_leaves_nothing_behind() -> None:
         client.send_rtp(b"nobody hears this")
         with pytest.raises(TransportError, match="no session yet"):
             _ = client.answer
+
+
+async def test_names_that_are_looked_up_for_ever_do_not_hold_a_session_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    never = loop.create_future()
+
+    async def lookup(*_args: object, **_more: object) -> None:
+        await never
+
+    monkeypatch.setattr(loop, "getaddrinfo", lookup)
+    hasty = replace(settings("http://relay.example/a"), signalling_timeout_s=0.1)
+    async with asyncio.timeout(5), WebRtcClient(hasty) as client:
+        with pytest.raises(TransportError, match=r"relay\.example has not answered within 0\.1 s"):
+            await client.connect()

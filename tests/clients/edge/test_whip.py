@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import socket
 import ssl
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import IPv4Address
@@ -295,3 +298,62 @@ async def test_from_https_no_way_leads_back_to_http(tmp_path: Path) -> None:
         with pytest.raises(SignallingError, match="not https"):
             await signalling.offer("v=0")
         await signalling.close()
+
+
+async def test_a_redirect_to_a_port_that_is_none_is_a_refusal() -> None:
+    error = await refusal(Reply(302, [("Location", "http://127.0.0.1:99999/a/whip")]))
+    assert "cannot use the address" in str(error)
+    assert error.permanent
+
+
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    packed = gzip.compress(bytes(32 << 20), 9)
+    head = (
+        "HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: /a\r\nContent-Encoding: gzip\r\n"
+        f"Content-Length: {len(packed)}\r\n\r\n"
+    )
+    async with WhipServer(lambda _: Reply(raw=head.encode() + packed)) as server:
+        signalling = Signalling(endpoint(f"{server.url}/a", "whep"), None)
+        tracemalloc.start()
+        try:
+            answer = await signalling.offer("v=0\r\n")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            await signalling.close()
+        assert server.requests[0].headers["accept-encoding"] == "identity"
+    assert not answer.sdp.startswith("v=0")
+    assert peak < 4 << 20
+
+
+async def test_a_goodbye_does_not_listen_to_what_is_said_to_it() -> None:
+    said = 0
+    over = asyncio.Event()
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal said
+        try:
+            if (await reader.readuntil(b"\r\n\r\n")).startswith(b"POST"):
+                await reader.readexactly(5)
+                writer.write(created("v=0\r\n").to_bytes())
+                await writer.drain()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+            while True:
+                writer.write(bytes(1 << 16))
+                await writer.drain()
+                said += 1 << 16
+        except ConnectionError:
+            over.set()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    async with server, asyncio.timeout(5):
+        port = server.sockets[0].getsockname()[1]
+        signalling = Signalling(endpoint(f"http://127.0.0.1:{port}/a", "whep"), None)
+        await signalling.offer("v=0\r\n")
+        await signalling.delete()
+        await signalling.close()
+        await over.wait()
+    assert said < 16 << 20

@@ -11,13 +11,13 @@ import contextlib
 import os
 import ssl
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from loacodecs.control import (
     MESSAGE_BYTES_MAX,
@@ -301,9 +301,12 @@ class Link:
             self._parts.listener.on_status(status)
 
 
-def link_connection(url: str, tls: ssl.SSLContext | None, timeout_s: float) -> connect:
-    """A WebSocket to the control link at `url`; entering it raises one of LINK_ERRORS."""
-    return connect(
+@contextlib.asynccontextmanager
+async def link_connection(
+    url: str, tls: ssl.SSLContext | None, timeout_s: float
+) -> AsyncIterator[ClientConnection]:
+    """A WebSocket to the control link at `url`; entering it raises one of LINK_ERRORS, whatever answers there."""
+    opening = connect(
         url,
         ssl=tls,
         compression=None,  # small messages, and a window of 32 KiB for each side
@@ -315,6 +318,15 @@ def link_connection(url: str, tls: ssl.SSLContext | None, timeout_s: float) -> c
         user_agent_header=None,
         proxy=None if _host(url) in LOCAL_HOSTS else True,
     )
+    try:
+        socket = await opening
+    except LINK_ERRORS:
+        raise
+    except Exception as error:
+        # Sent on to an address that is none, it fails with whatever urllib, idna and the sockets say.
+        raise InvalidHandshake(f"it sends us to an address that is none: {error}") from error
+    async with socket:
+        yield socket
 
 
 def why_ended(error: Exception) -> tuple[int, Ended, float | None]:

@@ -27,6 +27,8 @@ _MARGIN_S: Final = 0.01
 CONNECT_S: Final = 5.0
 """A session that has its answer and is not connected by then is given up: ICE and DTLS take four round trips."""
 ASKING_S: Final = 8.0
+LONGEST_PAUSE_S: Final = 300.0
+"""A relay that has no room is not left for longer, whatever it, or something on the way, asks for."""
 PERMANENT_S: Final = 10.0
 """A refusal that will be the same without a change (no such channel, a token not accepted) is tried again after this
 at the least: the change is made at the relay, and nobody comes here for it."""
@@ -95,7 +97,8 @@ class Sessions:
     def flowing(self) -> bool:
         """Whether packets come."""
         now = self._loop.time()
-        packets = (session.link.packet for session in self._running)
+        # A list of its own: the worker's thread asks, too, while sessions come and go.
+        packets = [session.link.packet for session in tuple(self._running)]
         return any(packet is not None and now - packet < 1.0 for packet in packets)
 
     def say_on_air(self, on_air: bool | None) -> None:
@@ -166,7 +169,11 @@ class Sessions:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(self._step(), self._look)
+        pause = IDLE_TICK_S
+        try:
+            pause = self._step()
+        finally:  # a fault of ours is told, and looked at again
+            self._timer = self._loop.call_later(pause, self._look)
 
     def _look_soon(self) -> None:
         """Something has happened."""
@@ -233,6 +240,9 @@ class Sessions:
         except LoaError as error:
             if keeper is self._keeper:
                 self._fail(session.relay, error)
+        except Exception:  # a fault of ours costs no more than a refusal
+            log.exception("%s: the session failed", where)
+            keeper.lost(session.relay, self._loop.time())
         finally:
             if self._running.pop(session, None) is not None:
                 self._on_changed()
@@ -240,7 +250,8 @@ class Sessions:
     def _fail(self, relay: int, error: LoaError) -> None:
         at_least = None
         if isinstance(error, SignallingError):
-            at_least = error.retry_after or (PERMANENT_S if error.permanent else None)
+            asked = min(error.retry_after or 0.0, LONGEST_PAUSE_S)
+            at_least = asked or (PERMANENT_S if error.permanent else None)
         pause = self._keeper.lost(relay, self._loop.time(), at_least_s=at_least)
         sentence, level = spoken(error), logging.WARNING
         if self._way.awaits_token and isinstance(error, SignallingError) and error.needs == "token":

@@ -37,6 +37,7 @@ from loaedge.control.telemetry import Report
 from loaedge.control.tls import forgiving
 from tests.support.fake_link_relay import RELAY_TIME, RelayKeys, fake_relay
 from tests.support.self_signed import server_tls
+from tests.support.whip_server import Reply, WhipServer
 
 WANTED = Settings("commune-1", 700, 0, -3.0, False)
 
@@ -408,3 +409,21 @@ async def test_a_broken_nonce_memory_refuses_and_says_why(tmp_path: Path, keys: 
             await relay.send(keys.command_for("n1", relay.now()))
             assert await relay.until_has(Result) == [Result("n1", False, "disk")]
             assert it.listener.settings == []
+
+
+@pytest.mark.parametrize(
+    "locations",
+    [["http://["], ["/a", "/b"], ["ws://127.0.0.1:99999/"], ["ws://127.0.0.1:x/"], [f"ws://{'a' * 80}.x/"]],
+)
+async def test_who_sends_us_to_an_address_that_is_none_costs_no_more_than_a_relay_that_is_away(
+    tmp_path: Path, keys: RelayKeys, locations: list[str]
+) -> None:
+    portal = Reply(302, [("Location", location) for location in locations])
+    async with (
+        WhipServer(lambda _: portal) as server,
+        fake_relay(keys) as relay,
+        running(tmp_path, keys, server.url, relay.url) as receiver,
+    ):
+        status = await receiver.listener.until_word("malformed")
+        assert status.relay == "127.0.0.1"
+        await relay.until_has(Telemetry)
