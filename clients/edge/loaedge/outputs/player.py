@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 HANG_S: Final = 5.0
 """A device that has not asked for sound for so long hangs; more than any buffer holds."""
+OPENING: Final = 4
+"""So many times as long it is given until its first sound: a sound server that does not answer is waited for, and what
+"auto" falls back to must still get its turn."""
 STOOD_S: Final = 10.0
 """A device that played for so long is tried again at once when it is lost."""
 MOST_STUCK: Final = 4
@@ -111,7 +114,11 @@ class Player:
         while not self._stop.is_set():
             self._stuck = [attempt for attempt in self._stuck if not attempt.ended.is_set()]
             if len(self._stuck) < MOST_STUCK:
-                self._play_once()
+                try:
+                    self._play_once()
+                except Exception as error:  # no memory for a thread, say: there may be some again
+                    self._current = None
+                    self._tell(f"the sound cannot be started: {error}")
             self._stop.wait(self._backoff.next_pause())
 
     def _play_once(self) -> None:
@@ -158,7 +165,7 @@ class Player:
                 # We were stopped ourselves (SIGSTOP, a very busy machine): the device had no chance either.
                 attempt.alive_at = now
             looked = now
-            if now - attempt.alive_at > self._hang_s:
+            if now - attempt.alive_at > self._hang_s * (1 if attempt.rendered else OPENING):
                 return True
         return False
 

@@ -1,7 +1,8 @@
 """The receiver put together: builds, wires, runs one TaskGroup, shuts down in order.
 
-Threads: the event loop (sessions, control link, timers), the player's (sound), and now and then a worker that reads
-local programmes and writes receipts. They meet in `SharedPlayout` and in values that are replaced whole.
+Threads: the event loop (sessions, control link, timers), the player's (sound), and a worker of its own that reads
+local programmes and writes receipts: those of asyncio are all busy when names are looked up in vain. They meet in
+`SharedPlayout` and in values that are replaced whole.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -80,6 +82,7 @@ class Receiver:
         self._stop = asyncio.get_running_loop().create_future()
         self._link_token: Token | None = None
         self._sound_at = time.monotonic()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="loa-worker")
         self._settings_store = SettingsStore(config.state_dir / SETTINGS_FILE)
         kept = self._settings_store.load() if config.control else None
         self._settings = kept.settings if kept is not None else _settings(config)
@@ -112,10 +115,12 @@ class Receiver:
             await run_until(self._run(), stop, self._stop)
         finally:
             self._notifier.stopping()
-            await asyncio.to_thread(self._player.stop)
+            # By the worker, after what it is still at.
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._worker, self._player.stop)
             self._power.close()
-            self._selector.close()
-            await asyncio.to_thread(self._teller.close)
+            await loop.run_in_executor(self._worker, self._close)
+            self._worker.shutdown()
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -143,13 +148,17 @@ class Receiver:
                 self._sessions.ask()
             if (commit_s := self._player.commit_s) is not None:
                 self._playout.commit(commit_s + self._chain.delay_s)
-            await asyncio.to_thread(self._tend, now)
+            await loop.run_in_executor(self._worker, self._tend, now)
             await asyncio.sleep(LOCAL_TICK_S)
 
     def _tend(self, now: float) -> None:
         """Once a second, in the worker's thread: files are read and receipts written here."""
         self._selector.tick(now)
         self._teller.look(now)
+
+    def _close(self) -> None:
+        self._selector.close()
+        self._teller.close()
 
     async def _watch(self) -> None:
         """Tell the service manager how we are, and that we are, as long as loop and sound both get on."""
@@ -222,8 +231,9 @@ class Receiver:
             self._stop.set_result(None)
 
     def _render(self, frames: int, heard_at: float) -> Pcm:
-        self._sound_at = time.monotonic()
-        return self._chain.render(frames, heard_at)
+        pcm = self._chain.render(frames, heard_at)
+        self._sound_at = time.monotonic()  # not sooner: a fault in it, time and again, is no sound
+        return pcm
 
     def _open_output(self) -> Output:
         config = self._config

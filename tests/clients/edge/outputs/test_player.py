@@ -169,3 +169,49 @@ def test_stop_returns_although_the_device_hangs(play: Callable[..., Player]) -> 
     player.stop()
     assert not player.state.running
     release.set()
+
+
+class HandClock:
+    """A clock that goes on whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.002
+        return self.now
+
+
+def test_a_device_that_is_long_in_opening_is_waited_for() -> None:
+    clock, opened = HandClock(), []
+
+    def open_device() -> Output:
+        opened.append(1)
+        until(lambda: clock.now > 0.1)  # a sound server that does not answer, and then the next device
+        return Device(sounds)
+
+    player = Player(open_device, silence, hang_s=0.04, clock=clock)
+    player.start()
+    try:
+        until(lambda: player.state.running)
+        assert len(opened) == 1
+        assert player.state.lost == 0
+    finally:
+        player.stop()
+
+
+def test_a_machine_that_gives_no_thread_is_asked_again(
+    play: Callable[..., Player], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, refusals = threading.Thread.start, [1, 1, 1]
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "loa-sound" and refusals:
+            refusals.pop()
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    player = play(opener(sounds))
+    until(lambda: player.state.running)
+    assert not refusals

@@ -1,0 +1,140 @@
+"""The receiver put together, in this process: what its threads do to one another."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from loacodecs.backoff import Backoff
+from loacodecs.opus import Pcm
+from loaedge.control.receipts import ReceiptBook
+from loaedge.local.selector import Selector
+from loaedge.outputs import player
+from loaedge.receiver import app
+from loaedge.receiver.app import Receiver
+from loaedge.receiver.config import parse
+from loaedge.receiver.linking import RECEIPTS_FILE
+from loaedge.receiver.notify import Notifier
+from tests.support.hand_receiver import write_wav
+
+NOBODY = "http://127.0.0.1:9"
+PATIENCE_S = 20.0
+
+
+class Manager(Notifier):
+    """A service manager that notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__({"WATCHDOG_USEC": "60000"})
+        self.looks: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self.alives = 0
+
+    def alive(self) -> None:
+        self.alives += 1
+
+    def status(self, line: str) -> None:
+        self.looks.put_nowait((line, self.alives))
+
+
+@asynccontextmanager
+async def running(folder: Path, manager: Manager, relay: str = NOBODY) -> AsyncIterator[Receiver]:
+    """A receiver without sound device or relay, whose fallback plays after five seconds."""
+    write_wav(folder / "fallback.wav", 30.0)
+    values = {
+        "relays": [relay],
+        "channel": "xa",
+        "control": False,
+        "output": "null",
+        "quiet_hours": "never",
+        "state_dir": str(folder),
+        "fallback": {"play": str(folder / "fallback.wav"), "after": "5s", "always": True},
+    }
+    receiver = Receiver(parse(values, folder), notifier=manager)
+    stop = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(receiver.run(stop))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield receiver
+    finally:
+        stop.set_result(None)
+        async with asyncio.timeout(PATIENCE_S):
+            await task
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "SOUND_STALLED_S", 0.3)
+    monkeypatch.setattr(app, "NO_DEVICE_S", 0.3)
+    monkeypatch.setattr(player, "Backoff", lambda random, **_: Backoff(random, first_s=0.01, limit_s=0.02))
+
+
+async def test_sound_that_fails_at_each_block_is_not_called_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _hooked: None)
+
+    def fails(*_: object) -> Pcm:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Selector, "render", fails)
+    manager = Manager()
+    async with running(tmp_path, manager):
+        before, steady = -1, 0
+        while steady < 40:
+            _, alives = await manager.looks.get()
+            steady, before = (steady + 1 if alives == before else 0), alives
+
+
+@pytest.fixture
+def no_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Names are looked up until this is set."""
+    release = threading.Event()
+
+    def lookup(*_args: object, **_more: object) -> list[object]:
+        release.wait(PATIENCE_S)
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    yield release
+    release.set()
+
+
+async def test_local_programmes_play_while_every_name_is_looked_up_in_vain(
+    tmp_path: Path, no_names: threading.Event
+) -> None:
+    loop, manager = asyncio.get_running_loop(), Manager()
+    lookups = [asyncio.ensure_future(loop.getaddrinfo("relay.example", 443)) for _ in range(64)]
+    try:
+        async with running(tmp_path, manager, "http://relay.example"):
+            while not (await manager.looks.get())[0].startswith("playing fallback"):
+                pass
+    finally:
+        no_names.set()
+        await asyncio.gather(*lookups, return_exceptions=True)
+
+
+async def test_a_programme_that_runs_as_the_receiver_stops_is_told_as_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, slow, reached = Selector.tick, threading.Event(), threading.Event()
+
+    def tick(selector: Selector, now: float) -> None:
+        real(selector, now)
+        if selector.sounding.source == "local":
+            reached.set()
+            slow.wait(0.5)  # a card that takes its time, just as we are told to stop
+
+    monkeypatch.setattr(Selector, "tick", tick)
+    manager = Manager()
+    async with running(tmp_path, manager):
+        while not reached.is_set():
+            await manager.looks.get()
+    receipt = ReceiptBook(tmp_path / RECEIPTS_FILE).next_unsent()
+    assert receipt is not None
+    assert "interrupted" not in receipt.outcome
