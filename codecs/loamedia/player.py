@@ -153,6 +153,8 @@ class Player:
             self._pass_over(self._reserve_s + _SLACK_S)
         count = self._ring.take(out)
         self._feeder.flowing = True
+        if self._paused:  # just now: whoever did it may have had the last word on `flowing` before this
+            self._feeder.flowing = False
         self._feeder.taken()
         return count
 

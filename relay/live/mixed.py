@@ -78,18 +78,21 @@ class MixedChannel:
     def __init__(self, name: str, settings: MixSettings, studio: Surroundings) -> None:
         self.name = name
         self.settings = settings
-        self.inputs: dict[str, ChannelInput] = {}
-        """By name, as they came; replaced whole when it changes, so that it can be walked from any thread."""
         self._studio = studio
         self._output = studio.output(settings, studio.air.programme(name))
         self._minus: dict[str, BusOutput] = {}
         self._number = 0
         self.announcing = Announcing(settings, studio.moment, lambda: studio.is_emergency(name))
-        self._gone = SourceStats()
-        """Of publishers that have left."""
+        self._there: tuple[dict[str, ChannelInput], SourceStats] = {}, SourceStats()
+        """Its inputs, and the counts of publishers that have left: replaced whole, lest one be counted twice, or not."""
         self._chime: Input | None = None
         if self.announcing.configured:
             self._add_chime()
+
+    @property
+    def inputs(self) -> dict[str, ChannelInput]:
+        """By name, as they came; replaced whole when it changes, so that it can be walked from any thread."""
+        return self._there[0]
 
     @property
     def bus(self) -> Bus:
@@ -127,10 +130,13 @@ class MixedChannel:
     def remove_input(self, name: str, fade_s: float = FADE_S) -> None:
         """Fade an input out and let it go; a publisher's session ends with it. Raises InputNotFound."""
         with self._studio.lock:
-            leaving = self.inputs.get(name)
+            inputs, gone = self._there
+            leaving = inputs.get(name)
             if leaving is None:
                 raise InputNotFound(f"channel {self.name} has no input {name}")
-            self.inputs = {key: each for key, each in self.inputs.items() if key != name}
+            if leaving.kind == "publisher":
+                gone = replace(gone.and_of(leaving.state()), playing=0, faulty=0)
+            self._there = {key: each for key, each in inputs.items() if key != name}, gone
             leaving.fade(-math.inf, fade_s)
             minus = self._minus.get(name)
             self._minus = {key: each for key, each in self._minus.items() if key != name}
@@ -260,8 +266,9 @@ class MixedChannel:
 
     def sources(self) -> dict[str, SourceStats]:
         """Counts by source; all who publish are one, lest there be a new one with every session."""
-        found = {PUBLISHERS: self._gone}
-        for each in self.inputs.values():
+        inputs, gone = self._there
+        found = {PUBLISHERS: gone}
+        for each in inputs.values():
             name = PUBLISHERS if each.kind == "publisher" else each.name
             found[name] = found.get(name, SourceStats()).and_of(each.state())
         return found
@@ -309,7 +316,8 @@ class MixedChannel:
         for key, output in ((None, self._output), *self._minus.items()):
             if key != name:
                 output.hear(added)
-        self.inputs = {**self.inputs, name: added}
+        inputs, gone = self._there
+        self._there = {**inputs, name: added}, gone
         self._studio.wake()
         return added
 
@@ -338,8 +346,6 @@ class MixedChannel:
 
     def _let_go(self, leaving: ChannelInput, minus: BusOutput | None) -> None:
         """In the mixer's thread, when it has faded."""
-        if leaving.kind == "publisher":
-            self._gone = replace(self._gone.and_of(leaving.state()), playing=0, faulty=0)
         self._studio.engine.remove_input(leaving.source)
         if minus is not None:
             minus.close()

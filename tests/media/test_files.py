@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from loamedia import feeding, opening
+from loamedia import player as player_module
 from loamedia.errors import SourceError
 from loamedia.feeding import PlayerSettings
 from loamedia.policy import Policy
@@ -353,3 +354,29 @@ def test_a_mistake_before_there_was_any_sound_is_tried_again(
     with playing(str(path)) as player:
         assert pulled(player).shape == (2, 12_000)
         assert player.stats.failures == 2
+
+
+def test_a_pause_in_the_middle_of_taking_stops_the_flow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the speed of a live source would follow a buffer that nobody takes from."""
+    feeders: list[feeding.Feeder] = []
+
+    class Known(feeding.Feeder):
+        def start(self) -> None:
+            feeders.append(self)
+            super().start()
+
+    monkeypatch.setattr(player_module, "Feeder", Known)
+    path = write_wav(tmp_path / "a.wav", [tone(500, 0.25)], 48000)
+    out = np.zeros((2, 960), np.float32)
+    with contextlib.ExitStack() as players:
+
+        def make() -> tuple[Callable[[], int], Callable[[], None]]:
+            player = players.enter_context(playing(str(path)))
+            pulled(player, 960)
+            return lambda: player.take(out), player.pause
+
+        *flows, last = [feeders[-1].flowing for _ in at_every_turn(make)]
+        assert last
+        assert not any(flows)

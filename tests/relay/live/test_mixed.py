@@ -348,6 +348,22 @@ async def test_a_publisher_that_is_removed_loses_its_session() -> None:
         assert world.studio.idle
 
 
+async def test_what_a_publisher_was_counted_stays_from_the_moment_he_leaves() -> None:
+    with MixWorld() as world:
+        client = await world.publisher()
+        for sequence, payload in enumerate(packets_of(tone(440, 60))):
+            if sequence % 3:
+                client.say(sequence, payload, timestamp=sequence * FRAME)
+            world.ticks(1)
+        counted = world.mixed.sources()["publishers"]
+        assert counted.missing > 5
+        world.mixed.remove_input("publisher-1")
+        for _ in range(10):  # while he fades, and after
+            left = world.mixed.sources()["publishers"]
+            assert (left.missing, left.playing) == (counted.missing, 0)
+            world.ticks(1)
+
+
 async def test_a_tick_waits_for_nobody_who_adds_or_removes_inputs() -> None:
     with MixWorld() as world:
         voice = await speaker(world, 440)
