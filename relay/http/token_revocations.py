@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from relay.device_ports import DEVICE_SUBJECT
-from relay.http.auth import Authority
+from relay.http.auth import REALM, Authority
 from relay.http.errors import Problem
 from relay.http.json_body import documented, json_response, read_model, refusals
 from relay.http.peer import Peer
@@ -129,7 +129,9 @@ class Revoking:
     def _grant(self, request: Request, peer: Peer) -> Grant:
         grant = self.authority.require(request, peer, "admin")
         if "*" not in grant.channels:
-            raise Problem(403, "tokens are revoked with a token of scope admin for all channels ('*')")
+            challenge = f'{REALM}, error="insufficient_scope", scope="admin"'
+            sentence = "tokens are revoked with a token of scope admin for all channels ('*')"
+            raise Problem(403, sentence, {"WWW-Authenticate": challenge})
         return grant
 
 

@@ -7,57 +7,22 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from loacodecs.control import Receipt, ReceiptOk
 from relay.channel_cli import channel
 from relay.device_cli import device
-from tests.support.edge_link import PATIENCE_S, EdgeRelay, Receiver, idle
-
-
-@dataclass
-class Running:
-    """A relay whose event loop runs in a thread of its own."""
-
-    relay: EdgeRelay
-    loop: asyncio.AbstractEventLoop
-    token_file: Path
-
-    def __call__(self, *arguments: str, token: bool = True, command: click.Command = device) -> Result:
-        where = ["--url", f"127.0.0.1:{self.relay.port}"]
-        if token:
-            where += ["--token-file", str(self.token_file)]
-        return CliRunner().invoke(command, [*arguments, *where], env={"LOA_TOKEN": ""})
-
-    def receiver(self) -> Receiver:
-        return asyncio.run_coroutine_threadsafe(self.relay.enrol(), self.loop).result(PATIENCE_S)
+from tests.support.edge_link import PATIENCE_S, Receiver, idle
+from tests.support.running_relay import Running, running_relay
 
 
 @pytest.fixture
 def loa(tmp_path: Path) -> Iterator[Running]:
-    started, stop = threading.Event(), asyncio.Event()
-    running: list[Running] = []
-
-    async def run() -> None:
-        async with EdgeRelay(tmp_path).running() as relay:
-            file = tmp_path / "token"
-            file.write_text(relay.bearer()["Authorization"].removeprefix("Bearer ") + "\n")
-            running.append(Running(relay, asyncio.get_running_loop(), file))
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    assert started.wait(PATIENCE_S)
-    yield running[0]
-    running[0].loop.call_soon_threadsafe(stop.set)
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
+    with running_relay(tmp_path, device) as running:
+        yield running
 
 
 def test_a_code_is_all_that_is_printed_and_it_enrols(loa: Running) -> None:

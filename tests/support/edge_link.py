@@ -44,6 +44,7 @@ from relay.ports import ChannelState
 from relay.store.database import Database
 from relay.tokens import Secret, Tokens
 from tests.support.fake_core import FakeCore
+from tests.support.revoking import HandRevocations
 
 PATIENCE_S = 10.0
 _M = TypeVar("_M")
@@ -59,6 +60,7 @@ class EdgeRelay:
     core: FakeCore = field(default_factory=FakeCore)
     port: int = 0
     key: bytes = b"r" * 32
+    revocations: HandRevocations = field(default_factory=HandRevocations)
 
     def __post_init__(self) -> None:
         named = {"xa": ChannelConfig(), "huyen": ChannelConfig()}
@@ -87,7 +89,14 @@ class EdgeRelay:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[EdgeRelay]:
-        app = create_app(self.core, self.config, self.tokens, desk=self.desk, folder=self.folder)
+        app = create_app(
+            self.core,
+            self.config,
+            self.tokens,
+            desk=self.desk,
+            revocations=self.revocations,
+            folder=self.folder,
+        )
         http = HttpServer(app, bind(f"127.0.0.1:{self.port}"), grace=1)
         serving, tending = asyncio.create_task(http.run()), asyncio.create_task(self.desk.run())
         try:

@@ -23,6 +23,7 @@ from relay.store.database import Database
 from relay.tokens import Scope, Secret, Tokens
 from tests.support.fake_core import FakeCore
 from tests.support.hand_mixer import HandMixer, HandSource, Sound, endless
+from tests.support.revoking import HandRevocations
 
 AUTOMATION = {"sources": [{"source": "tone:500", "name": "music"}], "queue_max": 8, "fade": "100ms"}
 
@@ -36,6 +37,7 @@ class LiveRelay:
     origins: Sequence[str] = ("*",)
     core: FakeCore = field(default_factory=FakeCore)
     mixer: HandMixer = field(default_factory=HandMixer)
+    revocations: HandRevocations = field(default_factory=HandRevocations)
 
     def __post_init__(self) -> None:
         channels = {"xa": {"mode": "mix", "title": "Xã Một", "automation": AUTOMATION}, "plain": {}}
@@ -61,6 +63,7 @@ class LiveRelay:
             self.config,
             self.tokens,
             automation=self.desk,
+            revocations=self.revocations,
             folder=self.folder,
             clock=lambda: self.now,
         )

@@ -24,6 +24,7 @@ from relay.net.watch import Watch
 from relay.ports import SessionCreated
 from relay.sessions.hub import Hub
 from relay.sessions.reports import Reporter
+from relay.tokens import Grant
 
 T = TypeVar("T")
 
@@ -133,24 +134,25 @@ class World:
             self.settle()
 
     async def publisher(
-        self, channel: str = "xa", *, replace: bool = False, connect: bool = True, subject: str = "test"
-    ) -> Client:
+        self, channel: str = "xa", *, replace: bool = False, connect: bool = True, subject: str = "test",
+        grant: Grant | None = None,
+    ) -> Client:  # fmt: skip
         """A client that publishes to `channel`."""
         client = Client(direction="sendonly", extensions=(rtp.AUDIO_LEVEL_URI,))
         created = await self.core.publish(
-            channel, client.offer, replace=replace, subject=subject, local_address="127.0.0.1"
+            channel, client.offer, replace=replace, subject=subject, local_address="127.0.0.1", grant=grant
         )
         return self._join(client, created, connect)
 
     async def listener(
         self, channel: str = "xa", *, connect: bool = True, wishes: sdp.Delivery = NO_WISHES,
-        edit: Callable[[str], str] = str, subject: str = "test", without: str = "",
+        edit: Callable[[str], str] = str, subject: str = "test", without: str = "", grant: Grant | None = None,
     ) -> Client:  # fmt: skip
         """A client that listens to `channel`; `edit` has the last word on its offer. `without` a session of it."""
         client = Client(direction="recvonly", extensions=(rtp.ABS_CAPTURE_TIME_URI,), wishes=wishes)
         client.offer = edit(client.offer)
         created = await self.core.listen(
-            channel, client.offer, subject=subject, local_address="127.0.0.1", without=without
+            channel, client.offer, subject=subject, local_address="127.0.0.1", without=without, grant=grant
         )
         return self._join(client, created, connect)
 

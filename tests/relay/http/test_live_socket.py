@@ -162,6 +162,20 @@ async def test_a_token_that_runs_out_ends_it(tmp_path: Path) -> None:
             assert await closed(socket) == (4403, "the token has expired")
 
 
+async def test_a_token_that_is_revoked_ends_it_and_opens_it_no_more(relay: Served) -> None:
+    token = relay.relay.token("control")
+    async with relay.open() as socket, relay.open("control") as other:
+        await socket.send(json.dumps({"token": token}))
+        await until(socket, is_state)
+        relay.relay.revocations.revoke(relay.relay.tokens.verify(token))
+        code, reason = await closed(socket)
+        assert (code, reason) == (4403, "the token has been revoked; ask the relay's operator for a new one")
+        await until(other, is_state)
+    async with relay.open() as again:
+        await again.send(json.dumps({"token": token}))
+        assert (await closed(again))[1] == reason
+
+
 async def test_a_relay_that_drains_ends_it(relay: Served) -> None:
     async with relay.open("control") as socket:
         await socket.recv()

@@ -21,6 +21,7 @@ from relay.live.meetings import Meetings
 from relay.tokens import MeetingRole, Secret, Tokens
 from tests.support.fake_core import SESSION, FakeCore
 from tests.support.mixing import MixWorld
+from tests.support.revoking import HandRevocations
 
 PATIENCE_S = 10.0
 SDP = {"Content-Type": "application/sdp"}
@@ -75,7 +76,15 @@ class MeetingRelay:
         self.core = FakeCore()
         self.tokens = Tokens(Secret(b"s" * 32))
         self.meetings = Meetings(world.studio.channels)
-        app = create_app(self.core, CONFIG, self.tokens, meetings=self.meetings, folder=folder)
+        self.revocations = HandRevocations()
+        app = create_app(
+            self.core,
+            CONFIG,
+            self.tokens,
+            meetings=self.meetings,
+            revocations=self.revocations,
+            folder=folder,
+        )
         self.http = HttpServer(app, bind("127.0.0.1:0"), grace=1)
 
     @property
@@ -90,10 +99,12 @@ class MeetingRelay:
         return connect(f"ws://{self.place}/api/v1/channels/{channel}/meeting")
 
     @asynccontextmanager
-    async def page(self, role: MeetingRole, name: str = "", secret: str = "") -> AsyncIterator[Page]:
+    async def page(
+        self, role: MeetingRole, name: str = "", secret: str = "", token: str = ""
+    ) -> AsyncIterator[Page]:
         async with self.socket() as socket:
             page = Page(socket)
-            await page.say("join", token=self.token(role), name=name, secret=secret)
+            await page.say("join", token=token or self.token(role), name=name, secret=secret)
             page.welcome = await page.until("welcome")
             await page.until("state")
             yield page
@@ -170,6 +181,35 @@ async def test_an_invitation_lets_its_bearer_speak_on_this_channel_and_no_more(r
     )  # no longer than the chair's own
     assert told["qr"]["size"] >= 21
     assert told["qr"]["path"].startswith("M0 0h7v1h-7z")  # the finder pattern's edge
+
+
+@pytest.mark.parametrize("by_subject", [False, True])
+async def test_a_chair_who_is_revoked_leaves_and_so_do_those_he_invited(
+    relay: MeetingRelay, by_subject: bool
+) -> None:
+    def minted(subject: str, role: MeetingRole) -> str:
+        return relay.tokens.mint(subject=subject, scopes=["publish"], channels=["xa"], ttl=3600, role=role)
+
+    leaked, other = minted("chủ tịch", "chair"), minted("phó chủ tịch", "chair")
+    async with relay.page("chair", token=other) as chair, relay.page("chair", token=leaked) as thief:
+        await thief.say("invite", page="https://loa.vn/xa/publish")
+        invitation = (await thief.until("invitation"))["link"].partition("#token=")[2]
+        await chair.say("invite", page="https://loa.vn/xa/publish")
+        honest = (await chair.until("invitation"))["link"].partition("#token=")[2]
+        async with relay.page("speaker", token=invitation) as guest:
+            if by_subject:
+                await relay.revocations.revoke_subject("chủ tịch", by="tỉnh")
+            else:
+                relay.revocations.revoke(relay.tokens.verify(leaked))
+            for page in (thief, guest):
+                told = await page.until("refused", order="join")
+                assert (told["status"], "has been revoked" in told["detail"]) == (401, True)
+                assert await page.ended() == 4403
+        for token in (leaked, invitation):
+            assert (await relay.whip(token)).status_code == 401
+        assert (await relay.whip(honest)).status_code == 201
+        await chair.say("open")
+        await chair.until("state", phase="open")
 
 
 @pytest.mark.parametrize(("token", "status"), [("", 401), ("rubbish", 401), ("listen", 403), ("other", 403)])

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from relay.output_ports import OutputStats, PageStream, Recording, RecordingStat
 from relay.ports import ChannelState
 from relay.tokens import Scope
 from tests.relay.http.conftest import Surface
+from tests.support.revoking import HandRevocations
 
 WAIT = 10.0
 NAME = "xa_2026-11-26_07-00-00+0700.opus"
@@ -106,12 +107,16 @@ class RevokingDesk:
 
 @asynccontextmanager
 async def serving(
-    surface: Surface, outputs: FakeOutputs, desk: RevokingDesk | None = None
+    surface: Surface,
+    outputs: FakeOutputs,
+    desk: RevokingDesk | None = None,
+    revocations: HandRevocations | None = None,
 ) -> AsyncIterator[int]:
     known: Any = desk
     app = create_app(
-        surface.core, surface.config, surface.tokens, desk=known, outputs=outputs, folder=surface.folder
-    )
+        surface.core, surface.config, surface.tokens, desk=known, outputs=outputs, revocations=revocations,
+        folder=surface.folder,
+    )  # fmt: skip
     http = HttpServer(app, bind("127.0.0.1:0"), grace=1)
     task = asyncio.create_task(http.run())
     try:
@@ -245,6 +250,53 @@ async def test_a_stream_ends_when_its_receiver_is_revoked(
         again, writer = await ask(port, f"GET /{channel}.opus?token={token} HTTP/1.1\nHost: x\n")
         assert b" 401 " in await again.readline()
         writer.close()
+
+
+@pytest.mark.parametrize("channel", ["xa", "open"])
+async def test_a_stream_ends_when_its_token_is_revoked_and_no_other(
+    surface: Surface, outputs: FakeOutputs, channel: str
+) -> None:
+    desk = HandRevocations()
+    async with serving(surface, outputs, revocations=desk) as port:
+        leaked, good = (surface.token("listen", channels=["*"]) for _ in range(2))
+        reader, writer = await ask(port, f"GET /{channel}.opus?token={leaked} HTTP/1.1\nHost: x\n")
+        other, other_writer = await ask(port, f"GET /{channel}.opus?token={good} HTTP/1.1\nHost: x\n")
+        await reader.readuntil(b"welcomepagepage")
+        desk.revoke(surface.tokens.verify(leaked))
+        async with asyncio.timeout(WAIT):
+            assert (await reader.read()).endswith(b"farewell")
+            await other.readuntil(b"pagepagepage")
+        again, again_writer = await ask(port, f"GET /{channel}.opus?token={leaked} HTTP/1.1\nHost: x\n")
+        assert b" 401 " in await again.readline()
+        for each in (writer, other_writer, again_writer):
+            each.close()
+
+
+async def test_a_download_breaks_off_when_its_token_is_revoked(
+    surface: Surface, outputs: FakeOutputs, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = 64 << 20
+    with (surface.folder / f"{NAME}.part").open("wb") as file:
+        file.truncate(size)
+    desk = HandRevocations()
+    async with serving(surface, outputs, revocations=desk) as port:
+        token = surface.token("recordings")
+        path = f"/api/v1/channels/xa/recordings/{NAME}?token={token}"
+        reader, writer = await ask(port, f"GET {path} HTTP/1.1\nHost: x\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(1 << 20)
+        desk.revoke(surface.tokens.verify(token))
+        more = 0
+        async with asyncio.timeout(WAIT):
+            with suppress(ConnectionResetError):
+                while block := await reader.read(1 << 20):
+                    more += len(block)
+        assert more < size // 2, "what was on its way, and no more"
+        writer.close()
+        again, again_writer = await ask(port, f"GET {path} HTTP/1.1\nHost: x\n")
+        assert b" 401 " in await again.readline()
+        again_writer.close()
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 async def test_a_private_channel_needs_a_token_that_players_can_send(
