@@ -84,7 +84,7 @@ class MixedChannel:
         self._number = 0
         self.announcing = Announcing(settings, studio.moment, lambda: studio.is_emergency(name))
         self._there: tuple[dict[str, ChannelInput], SourceStats] = {}, SourceStats()
-        """Its inputs, and the counts of publishers that have left: replaced whole, lest one be counted twice, or not."""
+        """Its inputs, and the counts of publishers that have left; replaced whole, so that each is counted once."""
         self._chime: Input | None = None
         if self.announcing.configured:
             self._add_chime()
