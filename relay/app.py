@@ -37,6 +37,7 @@ from relay.devices.serving import LinkSettings
 from relay.http.app import create_app
 from relay.http.server import HttpServer, bind, raise_file_limit
 from relay.http.tls import prepare as prepare_tls
+from relay.live.meeting_keeping import MeetingKeeping
 from relay.net.addresses import AddressBook
 from relay.net.fanout import FanoutEngine, FanoutTable
 from relay.net.port import UdpPort, open_ports
@@ -51,6 +52,7 @@ from relay.statistics import channel_state
 from relay.steady import steady
 from relay.store.automation import AutomationStore
 from relay.store.database import Database
+from relay.store.meetings import MeetingStore
 from relay.tokens import Tokens, load_secret
 
 if TYPE_CHECKING:
@@ -145,6 +147,11 @@ def build_automation(config: Config, relay: Relay, database: Database) -> Automa
     )
 
 
+def build_meetings(relay: Relay, database: Database) -> MeetingKeeping:
+    """What lets meetings outlast the process; without any, what was kept of them is dropped."""
+    return MeetingKeeping({} if relay.live is None else relay.live.meetings.rooms, MeetingStore(database))
+
+
 def build_desk(config: Config, core: Core, tokens: Tokens, database: Database) -> DeviceService:
     """The relay's side of edge receivers. Raises ConfigurationError when the command key cannot be had."""
     devices = config.devices
@@ -193,6 +200,7 @@ def serve(config: Config, demo: bool = False) -> None:
     if relay.live is not None:
         relay.live.studio.is_emergency = partial(_is_emergency, desk)
     automation = build_automation(config, relay, database)
+    meetings = build_meetings(relay, database)
     outputs = Outputs(config, relay.core.hub, relay.reactor, playing=partial(_playing, relay.live))
     app = create_app(
         relay.core, config, tokens, desk=desk, outputs=outputs, live=relay.live, automation=automation,
@@ -208,7 +216,7 @@ def serve(config: Config, demo: bool = False) -> None:
             relay.live.start()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             playing = Demo(config, tokens) if demo else None
-            runner.run(_run(relay, http, desk, revocations, automation, playing))
+            runner.run(_run(relay, http, desk, revocations, meetings, automation, playing))
     finally:
         if relay.live is not None:
             relay.live.stop()
@@ -266,11 +274,13 @@ async def _run(
     http: HttpServer,
     desk: DeviceService,
     revocations: RevocationService,
+    meetings: MeetingKeeping,
     automation: AutomationService | None,
     demo: Demo | None,
 ) -> None:
     stopping = _on_signals()
     await revocations.begin()
+    await meetings.begin()
     if automation is not None:
         await automation.begin()
     async with asyncio.TaskGroup() as group:
@@ -278,6 +288,7 @@ async def _run(
         serving = group.create_task(http.run())
         await http.started.wait()
         works = [*_background(relay, desk, automation), ("revoked tokens", revocations.run)]
+        works.append(("what is kept of meetings", meetings.run))
         background = [group.create_task(steady(name, run)) for name, run in works]
         _announce(relay, http)
         if demo is not None:
@@ -292,6 +303,7 @@ async def _run(
         await serving
         if automation is not None:
             await automation.close()
+        await meetings.close()
         await revocations.keep_house()
         await desk.close()
     log.info("stopped")

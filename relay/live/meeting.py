@@ -4,7 +4,7 @@ Time is an argument, monotonic seconds. Each call changes the meeting; then drai
 microphones. Call `on_timer` a few times a second. `changes` grows with whatever participants should see at once.
 
 Nobody is heard before a chair has opened the meeting, and nobody after its end. What was decided about a participant is
-his until the meeting ends, however often his connection breaks.
+his until the meeting ends, however often his connection breaks or the relay restarts: `saved`, `taken_up`.
 """
 
 from __future__ import annotations

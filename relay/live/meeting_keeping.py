@@ -78,8 +78,8 @@ class MeetingKeeping:
         await self.keep_all()
 
     async def run(self) -> None:
-        """Keep what changes, until cancelled."""
-        while True:
+        """Keep what changes, until cancelled; where there are no meetings, until what is left of them is gone."""
+        while self._rooms or not self._retained:
             await asyncio.sleep(RETRY_S if self._failing else SAVE_S)
             await self.keep_all()
 

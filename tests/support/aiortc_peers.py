@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import httpx
 import numpy as np
@@ -46,10 +48,15 @@ class ToneTrack(MediaStreamTrack):
         return frame
 
 
-async def exchange(connection: RTCPeerConnection, url: str, token: str | None) -> str:
-    """POST the offer, take the answer; returns the session's address."""
+async def exchange(
+    connection: RTCPeerConnection,
+    url: str,
+    token: str | None,
+    extra: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """POST the offer with `extra` header fields, take the answer; returns the session's address."""
     await connection.setLocalDescription(await connection.createOffer())
-    headers = {"Content-Type": "application/sdp"}
+    headers = {"Content-Type": "application/sdp", **extra}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     async with httpx.AsyncClient() as client:
@@ -59,11 +66,13 @@ async def exchange(connection: RTCPeerConnection, url: str, token: str | None) -
     return str(httpx.URL(url).join(response.headers["Location"]))
 
 
-async def publish(url: str, token: str, hz: float) -> RTCPeerConnection:
+async def publish(
+    url: str, token: str, hz: float, extra: Mapping[str, str] = MappingProxyType({})
+) -> RTCPeerConnection:
     """An aiortc publisher of a tone."""
     connection = RTCPeerConnection()
     connection.addTrack(ToneTrack(hz))
-    await exchange(connection, url, token)
+    await exchange(connection, url, token, extra)
     return connection
 
 
