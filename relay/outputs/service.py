@@ -124,7 +124,8 @@ class Outputs:
         shelf = self._shelf(channel)
         try:
             chosen = [stored for stored in shelf.recordings() if since <= stored.started < until]
-            return [self._described(shelf, stored) for stored in reversed(chosen[-limit:])]
+            described = [self._described(shelf, stored) for stored in reversed(chosen[-limit:])]
+            return [recording for recording in described if recording is not None]
         except OSError as error:
             raise _unreadable(channel, error) from None
 
@@ -205,13 +206,19 @@ class Outputs:
                     recent.append((packet, channel.last_packet - age))
         return recent
 
-    def _described(self, shelf: Shelf, stored: Stored) -> Recording:
+    def _described(self, shelf: Shelf, stored: Stored) -> Recording | None:
+        """None when it has gone since it was listed. Raises OSError."""
         key = stored.name, stored.size
         seconds = self._measured.get(key)
         if seconds is None:
+            try:
+                seconds = duration(stored)
+            except FileNotFoundError:  # who records has finished it, or deleted it, meanwhile
+                again = shelf.find(stored.name)
+                return None if again is None or again == stored else self._described(shelf, again)
             if len(self._measured) >= _MEASURED_MAX:
                 self._measured.clear()
-            seconds = self._measured[key] = duration(stored)
+            self._measured[key] = seconds
         return Recording(
             name=stored.name,
             path=stored.path,

@@ -76,7 +76,8 @@ class Shelf:
         if name.endswith(PARTIAL) or "/" in name:
             return None
         path = self.folder / name
-        return self._stored(name, path) or self._stored(name + PARTIAL, partial_of(path))
+        # In this order: one that is finished meanwhile is found under its own name.
+        return self._stored(name + PARTIAL, partial_of(path)) or self._stored(name, path)
 
     def mend(self) -> int:
         """Finish what an earlier relay left unfinished, except what another one is writing; gives how many."""

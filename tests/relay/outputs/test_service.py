@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from loacodecs.ogg import OggOpusReader
+from loacodecs.ogg import OggOpusReader, OggOpusWriter
 from relay.config import Config
 from relay.errors import ChannelNotFound, Unavailable
+from relay.outputs import service
 from relay.outputs.service import Outputs
-from relay.outputs.shelf import Shelf
+from relay.outputs.shelf import Shelf, Stored, duration
+from tests.support.interleaving import at_every_turn
 from tests.support.mixing import MixWorld
 from tests.support.on_air import hear, second_of
 from tests.support.tones import dominant_frequency, tone
@@ -130,3 +134,52 @@ def test_names_of_a_shelf_are_those_of_its_channel_alone(tmp_path: Path) -> None
     assert [stored.name for stored in shelf.recordings()] == ["xa_2026-11-26_07-00-00+0700.opus"]
     for name in ("../xa_2026-11-26_07-00-00+0700.opus", "xa-2_2026-11-26_07-00-00+0700.opus", "loa.toml"):
         assert shelf.find(name) is None
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_list_is_told_though_one_is_finished_or_deleted_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    """Both are done by the thread that records."""
+    with World(config(tmp_path, xa=RECORDED)) as world:
+        outputs = Outputs(world.config, world.hub, world.reactor, zone=UTC)
+        folder = tmp_path / "recordings" / "xa"
+        folder.mkdir(parents=True, exist_ok=True)
+        name, other = (f"xa_2026-11-26_0{hour}-00-00+0000.opus" for hour in (7, 8))
+        shutil.copy(sounding(tmp_path), folder / f"{name}.part")
+        shutil.copy(sounding(tmp_path), folder / other)
+
+        def measured(stored: Stored) -> float:
+            if (part := folder / f"{name}.part").exists():
+                part.unlink() if deleted else part.rename(folder / name)
+            return duration(stored)
+
+        monkeypatch.setattr(service, "duration", measured)
+        found = {each.name: each.finished for each in outputs.recordings("xa", 0, 1e12, 10)}
+        assert found == ({other: True} if deleted else {other: True, name: True})
+
+
+def test_a_recording_is_found_though_it_is_finished_meanwhile(tmp_path: Path) -> None:
+    name = "xa_2026-11-26_07-00-00+0000.opus"
+    path = tmp_path / name
+
+    def make() -> tuple[Callable[[], Stored | None], Callable[[], None]]:
+        path.unlink(missing_ok=True)
+        path.with_name(f"{name}.part").write_bytes(b"")
+        return lambda: Shelf(tmp_path, "xa", UTC).find(name), finish
+
+    def finish() -> None:
+        path.with_name(f"{name}.part").rename(path)
+
+    assert all(found is not None and found.name == name for found in at_every_turn(make))
+
+
+def sounding(folder: Path) -> Path:
+    """A recording of a second."""
+    path = folder / "a.opus"
+    with path.open("wb") as file:
+        writer = OggOpusWriter(file.write, serial=7)
+        for payload in second_of(1000.0):
+            writer.write_packet(payload)
+        writer.close()
+    return path
