@@ -7,6 +7,7 @@
 import { isChannelName } from "./address.js";
 import { byId, setText } from "./dom.js";
 import { fetchChannels, setUpLanguage, setUpToken } from "./page.js";
+import { tokenExpired } from "./token.js";
 
 /** @typedef {import("./page.js").Channel} Channel */
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
@@ -21,7 +22,9 @@ class IndexPage {
     /** @type {Channel[]} */
     this.channels = [];
     /** @type {MessageKey | null} */
-    this.message = null;
+    this.message = "index.loading";
+    /** What became of the token that brought the user here. @type {MessageKey | null} */
+    this.refusal = null;
     this.shown = "";
   }
 
@@ -32,6 +35,7 @@ class IndexPage {
       this.open(byId("open-name", HTMLInputElement));
     });
     this.words.onChange(() => this.render());
+    this.render();
     document.addEventListener("visibilitychange", () => void this.refresh());
     setInterval(() => void this.refresh(), REFRESH_MS);
     void this.refresh();
@@ -40,11 +44,16 @@ class IndexPage {
   async refresh() {
     if (document.visibilityState === "hidden") return;
     try {
-      const channels = await fetchChannels(this.base, this.token.token);
-      // A token that is refused would hide the public channels as well; the next look goes without.
-      if (channels === null) this.token.keep(null);
-      this.channels = channels ?? this.channels;
-      this.message = this.channels.length === 0 ? "index.unlisted" : null;
+      const { token } = this.token;
+      let channels = await fetchChannels(this.base, token);
+      if (token !== null) this.refusal = channels === null ? refusalOf(token) : null;
+      if (channels === null && token !== null) {
+        // A token that is refused hides the public channels as well.
+        this.token.keep(null);
+        channels = await fetchChannels(this.base, null);
+      }
+      this.channels = channels ?? [];
+      this.message = this.refusal ?? (this.channels.length === 0 ? "index.unlisted" : null);
     } catch {
       // What was known stays on the page.
       this.message = "index.failed";
@@ -57,7 +66,8 @@ class IndexPage {
     const name = input.value.trim().toLowerCase();
     const valid = isChannelName(name);
     input.setAttribute("aria-invalid", String(!valid));
-    setText(byId("open-error", HTMLElement), valid ? "" : this.words.text("index.bad-name"));
+    this.words.say(byId("open-error", HTMLElement), valid ? null : "index.bad-name");
+    if (!valid) input.focus();
     if (valid) location.assign(new URL(name, this.base));
   }
 
@@ -112,6 +122,14 @@ class IndexPage {
     link.setAttribute("aria-label", `${this.words.text(key)}: ${title}`);
     return link;
   }
+}
+
+/**
+ * @param {string} token that the relay would not have
+ * @returns {MessageKey}
+ */
+function refusalOf(token) {
+  return tokenExpired(token, Date.now() / 1000) ? "index.expired" : "index.refused";
 }
 
 /**

@@ -8,7 +8,7 @@ import { placeOf } from "./address.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
 import { OtherPlayers, playerAddress } from "./otherplayers.js";
-import { beginPage, refusalNote, retryNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { beginPage, refusalNote, retryNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm, troubleKey } from "./page.js";
 import { FLOOR_DBFS, ListenWatch } from "./sound.js";
 import { listenFigures, relayToEarMs } from "./stats.js";
 import { store, stored } from "./storage.js";
@@ -174,7 +174,7 @@ class ListenPage {
     document.body.dataset.state = state;
     document.title = `${this.title} – Loa`;
     setText(byId("channel-title", HTMLElement), this.title);
-    const key = this.phase.phase === "refused" ? `refused.${this.phase.reason}` : `listen.state.${state}`;
+    const key = troubleKey(this.phase) ?? `listen.state.${state}`;
     setText(this.stateLine, words.text(/** @type {MessageKey} */ (key)));
     setText(this.note, this.noteText(state));
     this.retry.hidden = state !== "reconnecting";

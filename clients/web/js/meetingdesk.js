@@ -6,7 +6,7 @@
 
 import { clock } from "./audiofile.js";
 import { byId, setText } from "./dom.js";
-import { refusalNote, retryNote } from "./page.js";
+import { refusalNote, retryNote, troubleKey } from "./page.js";
 
 /** @typedef {import("./messages.js").MessageKey} MessageKey */
 
@@ -59,7 +59,7 @@ export class MeetingDesk {
     document.body.dataset.state = state;
     document.body.dataset.onAir = String(heard);
     setText(byId("channel-title", HTMLElement), title);
-    const key = phase.phase === "refused" && sight.farewell === null ? `refused.${phase.reason}` : `meeting.state.${state}`;
+    const key = (sight.farewell === null ? troubleKey(phase) : null) ?? `meeting.state.${state}`;
     setText(byId("state", HTMLElement), this.words.text(/** @type {MessageKey} */ (key)));
     setText(byId("note", HTMLElement), this.#note(sight));
     byId("sign", HTMLElement).hidden = !heard;

@@ -97,6 +97,18 @@ export class TokenForm {
 }
 
 /**
+ * The first line where a page is not connected for a reason that all pages have.
+ *
+ * @param {Phase} phase
+ * @returns {import("./messages.js").MessageKey | null} null: the page has words of its own
+ */
+export function troubleKey(phase) {
+  if (phase.phase === "refused") return `refused.${phase.reason}`;
+  if (phase.phase !== "reconnecting") return null;
+  return ["lost", "ended"].includes(phase.failure.kind) ? "retry.lost" : "retry.failed";
+}
+
+/**
  * The second line under a refusal: what the page's own words leave out.
  *
  * @param {Translator} words

@@ -8,7 +8,7 @@ import { placeOf } from "./address.js";
 import { clock } from "./audiofile.js";
 import { byId, fillFigures, setText } from "./dom.js";
 import { LevelTap, MeterView } from "./meter.js";
-import { beginPage, refusalNote, retryNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm } from "./page.js";
+import { beginPage, refusalNote, retryNote, setUpLanguage, setUpToken, showChannelTitle, TokenForm, troubleKey } from "./page.js";
 import { SourcePanel } from "./sources.js";
 import { now, sleep } from "./supervisor.js";
 import { Voice } from "./voice.js";
@@ -195,7 +195,7 @@ class PublishPage {
     this.source.render(idle);
     document.body.dataset.state = state;
     setText(byId("channel-title", HTMLElement), this.title);
-    const key = this.phase.phase === "refused" ? `refused.${this.phase.reason}` : `publish.state.${state}`;
+    const key = troubleKey(this.phase) ?? `publish.state.${state}`;
     setText(byId("state", HTMLElement), words.text(/** @type {MessageKey} */ (key)));
     setText(byId("note", HTMLElement), this.noteText());
     const confirmed = this.confirmed();
