@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,8 @@ NONCE_FILE: Final = "nonces.bin"
 class NonceMemory:
     """A `loacodecs.signing.Seen` whose memory is the file `path`. Times are relay times.
 
-    `fault` says what is wrong with it, "" when nothing is. Not for several threads.
+    `fault` says what is wrong with it, "" when nothing is. May be used by several threads: one that waits for the disk
+    may still be at it when its link is lost and the next one brings a command.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class NonceMemory:
     ) -> None:
         """`new`: this device was enrolled just now, so a missing file is no loss."""
         self.fault = ""
+        self._lock = threading.Lock()
         self._file = SlotFile(path, count=count, size=_ENTRY.size, disk=disk or Disk())
         self._slots: dict[int, tuple[bytes, float]] = {}
         self._known: set[bytes] = set()
@@ -43,6 +46,10 @@ class NonceMemory:
 
     def remember(self, nonce: str, expires: float, now: float) -> bool:
         """Keep `nonce` until `expires`; False when it is known, could have been forgotten, or cannot be kept."""
+        with self._lock:
+            return self._remember(nonce, expires, now)
+
+    def _remember(self, nonce: str, expires: float, now: float) -> bool:
         digest = hashlib.sha256(nonce.encode()).digest()
         try:
             if self._floor == math.inf:

@@ -7,6 +7,7 @@ out of what is heard.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from dataclasses import replace
@@ -33,8 +34,8 @@ _OUTCOME_LETTERS: Final = 80
 class ReceiptBook:
     """All receipts the relay has not acknowledged, oldest first. May be used by several threads; it waits for the disk.
 
-    `fault` says what is wrong with the disk ("" when nothing is): then receipts are kept in memory only. When the
-    book is full the oldest goes; `dropped` counts these.
+    `fault` says what is wrong with the disk ("" when nothing is): then receipts are kept in memory, and written with
+    the next one that can be. When the book is full the oldest goes; `dropped` counts these.
     """
 
     def __init__(self, path: Path, disk: Disk | None = None, *, count: int = _COUNT) -> None:
@@ -42,7 +43,8 @@ class ReceiptBook:
         self.dropped = 0
         self._lock = threading.Lock()
         self._file = SlotFile(path, count=count, size=SLOT_BYTES, disk=disk or Disk())
-        self._usable = True
+        self._unwritten: set[str] = set()
+        """Those whose newest version is not on the disk."""
         self._version = 0
         self._receipts: dict[str, Receipt] = {}  # in the order of their beginning
         self._slots: dict[str, int] = {}
@@ -106,16 +108,21 @@ class ReceiptBook:
                 self._forget(oldest)
                 self.dropped += 1
         self._receipts[receipt.id] = receipt
-        self._write(receipt)
+        self._unwritten.add(receipt.id)
+        if self._write(receipt):
+            for other in [self._receipts[key] for key in self._receipts if key in self._unwritten]:
+                if not self._write(other):
+                    return
 
-    def _write(self, receipt: Receipt) -> None:
-        """Into a free slot first, then the old version's slot is free: one of them is whole at any time."""
-        if not self._usable:
-            return
+    def _write(self, receipt: Receipt) -> bool:
+        """Into a free slot first, then the old version's slot is free: one of them is whole at any time.
+
+        False when the disk does not take it.
+        """
         taken = set(self._slots.values())
         slot = next((index for index in range(self._file.count) if index not in taken), None)
         if slot is None:
-            return
+            return False
         self._version += 1
         document = {"v": self._version, "r": to_object(receipt)}
         data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -123,14 +130,18 @@ class ReceiptBook:
             self._file.write(slot, data)
             old = self._slots.get(receipt.id)
             self._slots[receipt.id] = slot
+            self._unwritten.discard(receipt.id)
             if old is not None:
                 self._file.write(old, b"")
             self.fault = ""
         except DiskError as error:
             self.fault = str(error)
+            return False
+        return True
 
     def _forget(self, receipt_id: str) -> None:
         self._receipts.pop(receipt_id, None)
+        self._unwritten.discard(receipt_id)
         slot = self._slots.pop(receipt_id, None)
         if slot is None:
             return
@@ -145,7 +156,8 @@ class ReceiptBook:
         except DiskError as error:
             self.fault = str(error)
             payloads = {}
-            self._make_anew()
+            with contextlib.suppress(DiskError):  # else it is made with the first receipt
+                self._file.make_anew()
         found: dict[str, tuple[int, int, Receipt]] = {}
         for slot, payload in payloads.items():
             read = _read(payload)
@@ -158,12 +170,6 @@ class ReceiptBook:
         for _version, slot, receipt in sorted(found.values(), key=lambda entry: entry[2].started):
             self._receipts[receipt.id] = receipt
             self._slots[receipt.id] = slot
-
-    def _make_anew(self) -> None:
-        try:
-            self._file.make_anew()
-        except DiskError as error:
-            self.fault, self._usable = str(error), False
 
 
 def _read(payload: bytes) -> tuple[int, Receipt] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,10 +27,11 @@ class KeptSettings:
 
 
 class SettingsStore:
-    """One small file. `fault` says what is wrong with it, "" when nothing is."""
+    """One small file, for several threads. `fault` says what is wrong with it, "" when nothing is."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.fault = ""
+        self._lock = threading.Lock()
         self._path = path
         self._disk = disk or Disk()
 
@@ -53,10 +55,11 @@ class SettingsStore:
     def save(self, settings: Settings, at: float) -> bool:
         """Keep `settings`; False when the disk does not take them: they hold until the next restart only."""
         data = json.dumps({"at": round(at, 3), "settings": settings_args(settings)}).encode()
-        try:
-            self._disk.replace(self._path, data)
-        except DiskError as error:
-            self.fault = str(error)
-            return False
-        self.fault = ""
-        return True
+        with self._lock:
+            try:
+                self._disk.replace(self._path, data)
+            except DiskError as error:
+                self.fault = str(error)
+                return False
+            self.fault = ""
+            return True

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -48,19 +49,30 @@ class SlotFile:
                 found[slot] = payload
         return found
 
-    def make_anew(self) -> None:
-        """Write the file with all slots empty."""
-        self._disk.replace(self.path, bytes(self.count * self._stride))
+    def make_anew(self, payloads: Mapping[int, bytes] | None = None) -> None:
+        """Write the file with `payloads` by slot, all other slots empty."""
+        whole = bytearray(self.count * self._stride)
+        for slot, payload in (payloads or {}).items():
+            whole[slot * self._stride : (slot + 1) * self._stride] = self._record(payload)
+        self._disk.replace(self.path, bytes(whole))
         self._ready = True
 
     def write(self, slot: int, payload: bytes) -> None:
-        """Put `payload` into `slot`, safe when this returns; an empty payload frees the slot."""
+        """Put `payload` into `slot`, safe when this returns; an empty payload frees the slot.
+
+        A file that could not be opened or made is made now, with nothing else in it: a disk that was full, or not
+        mounted yet, need not be so for ever.
+        """
         if not 0 <= slot < self.count or len(payload) > self.size:
             raise ValueError(f"slot {slot} cannot hold {len(payload)} bytes")
-        if not self._ready:
-            raise DiskError(f"{self.path} is not open")
+        if self._ready:
+            self._disk.overwrite(self.path, slot * self._stride, self._record(payload))
+        else:
+            self.make_anew({slot: payload})
+
+    def _record(self, payload: bytes) -> bytes:
         record = _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
-        self._disk.overwrite(self.path, slot * self._stride, record.ljust(self._stride, b"\0"))
+        return record.ljust(self._stride, b"\0")
 
     def _payload(self, record: bytes) -> bytes | None:
         length, checksum = _HEAD.unpack_from(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from loacodecs.signing import LIFETIME_MAX_S, CommandGuard, Verdict
 from loaedge.control.nonces import NonceMemory
 from tests.support.fake_link_relay import DEVICE, RELAY_TIME, RelayKeys
 from tests.support.full_disk import SmallDisk
+from tests.support.slow_disk import SlowDisk
 
 COUNT = 10_000
 
@@ -154,3 +156,39 @@ def test_a_torn_write_costs_one_slot(tmp_path: Path) -> None:
     path.write_bytes(data)
     again = guard(keys, path)
     assert sum(accepted(again.check(command, RELAY_TIME)) for command in commands) == 1
+
+
+def test_a_disk_that_was_full_at_the_start_keeps_no_command_out_for_ever(tmp_path: Path) -> None:
+    disk = SmallDisk(room=100)
+    memory = NonceMemory(tmp_path / "n", disk)
+    assert not memory.remember("a", RELAY_TIME + 30, RELAY_TIME)
+    assert memory.fault
+    disk.room = 1 << 20
+    # What was seen before is not known: everything that could have been is refused, and nothing after that.
+    assert not memory.remember("b", RELAY_TIME + 30, RELAY_TIME)
+    later = RELAY_TIME + 3 * LIFETIME_MAX_S
+    assert memory.remember("c", later + 30, later)
+    assert memory.fault == ""
+    again = NonceMemory(tmp_path / "n")
+    assert not again.remember("c", later + 30, later)
+    assert not again.remember("b", RELAY_TIME + 30, RELAY_TIME)
+
+
+def test_two_threads_at_a_slow_disk_forget_nothing(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    memory = NonceMemory(tmp_path / "n", disk, new=True)
+    disk.slow = True
+    taken: list[bool] = []
+
+    def remember(nonce: str) -> None:
+        taken.append(memory.remember(nonce, RELAY_TIME + 30, RELAY_TIME))
+
+    first = threading.Thread(target=remember, args=("a",))
+    first.start()
+    assert disk.began.wait(5)
+    remember("b")
+    first.join(5)
+    assert taken == [True, True]
+    for known in (memory, NonceMemory(tmp_path / "n")):
+        assert not known.remember("a", RELAY_TIME + 30, RELAY_TIME)
+        assert not known.remember("b", RELAY_TIME + 30, RELAY_TIME)

@@ -145,3 +145,28 @@ def test_a_receipt_that_could_never_be_sent_holds_up_no_other(tmp_path: Path) ->
     assert "started" in book.fault
     book.end(numbered(2))
     assert all_of(book) == [numbered(2)]
+
+
+def test_what_a_disk_did_not_take_is_written_with_the_next_that_it_takes(tmp_path: Path) -> None:
+    path, disk = tmp_path / "r.bin", SmallDisk(room=1 << 20)
+    book = ReceiptBook(path, disk)
+    book.begin(numbered(1))
+    disk.broken = True
+    book.end(numbered(1))
+    book.end(numbered(2))
+    assert INTERRUPTED in {receipt.outcome for receipt in all_of(ReceiptBook(path))}
+    disk.broken = False
+    book.end(numbered(3))
+    assert book.fault == ""
+    assert all_of(ReceiptBook(path)) == [numbered(1), numbered(2), numbered(3)]
+
+
+def test_a_book_without_a_place_at_first_gets_one_when_there_is_room(tmp_path: Path) -> None:
+    path, disk = tmp_path / "r.bin", SmallDisk(room=100)
+    book = ReceiptBook(path, disk)
+    book.end(numbered(1))
+    assert book.fault
+    disk.room = 1 << 20
+    book.end(numbered(2))
+    assert book.fault == ""
+    assert all_of(ReceiptBook(path)) == [numbered(1), numbered(2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from loacodecs.control import Settings
 from loaedge.control.settings import KeptSettings, SettingsStore
 from tests.support.fake_link_relay import RELAY_TIME
 from tests.support.full_disk import SmallDisk
+from tests.support.slow_disk import SlowDisk
 
 WANTED = Settings("commune-1", 700, 12, -3.5, True)
 
@@ -63,3 +66,18 @@ def test_a_full_disk_keeps_the_old_ones_and_says_so(tmp_path: Path) -> None:
     kept = SettingsStore(path).load()
     assert kept is not None
     assert kept.settings == WANTED
+
+
+def test_two_threads_at_a_slow_disk_keep_what_came_last(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    store = SettingsStore(tmp_path / "settings.json", disk)
+    disk.slow = True
+    kept: list[bool] = []
+    first = threading.Thread(target=lambda: kept.append(store.save(WANTED, RELAY_TIME)))
+    first.start()
+    assert disk.began.wait(5)
+    newer = replace(WANTED, channel="commune-2")
+    kept.append(store.save(newer, RELAY_TIME + 1))
+    first.join(5)
+    assert kept == [True, True]
+    assert store.load() == KeptSettings(newer, RELAY_TIME + 1)

@@ -40,10 +40,9 @@ def test_a_file_of_another_size_is_none_of_ours(tmp_path: Path) -> None:
     slots = SlotFile(tmp_path / "s", count=2, size=10, disk=Disk())
     with pytest.raises(DiskError, match="31 bytes"):
         slots.open()
-    with pytest.raises(DiskError, match="not open"):
-        slots.write(0, b"x")
-    slots.make_anew()
-    slots.write(0, b"x")
+    slots.write(0, b"x")  # which makes it ours
+    slots.write(1, b"y")
+    assert SlotFile(tmp_path / "s", count=2, size=10, disk=Disk()).open() == {0: b"x", 1: b"y"}
 
 
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
@@ -51,7 +50,20 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
     with pytest.raises(DiskError) as caught:
         slots.open()
     assert caught.value.full
+    with pytest.raises(DiskError):
+        slots.write(0, b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_was_full_and_is_not_any_more(tmp_path: Path) -> None:
+    disk = SmallDisk(room=8)
+    slots = SlotFile(tmp_path / "s", count=4, size=10, disk=disk)
+    with pytest.raises(DiskError):
+        slots.open()
+    disk.room = 1 << 20
+    slots.write(2, b"x")
+    slots.write(3, b"y")
+    assert SlotFile(tmp_path / "s", count=4, size=10, disk=Disk()).open() == {2: b"x", 3: b"y"}
 
 
 @pytest.mark.parametrize(("slot", "payload"), [(4, b"x"), (-1, b"x"), (0, b"x" * 11)])
