@@ -160,9 +160,10 @@ class Gate:
 
     def hear(self, db: float) -> None:
         """It is heard at that gain from now on; minus infinity is not at all."""
-        before, self._gain = self._gain, gain_of(db)
-        if self._gain and not before:
-            self._fresh = self._arrives
+        gain = gain_of(db)
+        if gain and not self._gain:
+            self._fresh = self._arrives  # before it is open: a block may be read in between
+        self._gain = gain
 
     def read(self, out: Sound) -> bool:
         """As the feed does, silence while it waits."""

@@ -101,26 +101,22 @@ class ChannelInput:
     def gain(self, db: float, seconds: float = RAMP_S) -> None:
         """Go to a gain in dB within so many seconds; minus infinity is silence."""
         self.gain_db = db
-        self._source.gain(db, seconds)
-        self._tell_gate()
+        self._tell(lambda: self._source.gain(db, seconds))
 
     def mute(self, muted: bool) -> None:
         """Close or open it."""
         self.muted = muted
-        self._source.mute(muted or self.held)
-        self._tell_gate()
+        self._tell(lambda: self._source.mute(muted or self.held))
 
     def hold(self, held: bool) -> None:
         """Keep it closed, or leave it to `mute`: for who decides above those who mix."""
         self.held = held
-        self._source.mute(self.muted or held)
-        self._tell_gate()
+        self._tell(lambda: self._source.mute(self.muted or held))
 
     def fade(self, db: float, seconds: float) -> None:
         """Fade to `db`, 0 or less, along a quarter of a sine; adds to the gain."""
         self.fade_db = db
-        self._source.fade(db, seconds)
-        self._tell_gate()
+        self._tell(lambda: self._source.fade(db, seconds))
 
     def pan(self, place: float) -> None:
         """Put it at a place from -1 (left) to 1 (right)."""
@@ -204,7 +200,14 @@ class ChannelInput:
             awaits_chime=self.awaits_chime,
         )
 
-    def _tell_gate(self) -> None:
-        if self._gate is not None:
-            closed = self.muted or self.held
-            self._gate.hear(-math.inf if closed else self.gain_db + self.fade_db)
+    def _tell(self, engine: Callable[[], None]) -> None:
+        """Have the engine and the gate know of a change.
+
+        A block may be mixed between the two: what opens is known to the gate first, what closes to the engine.
+        """
+        db = -math.inf if self.muted or self.held else self.gain_db + self.fade_db
+        if self._gate is not None and db > -math.inf:
+            self._gate.hear(db)
+        engine()
+        if self._gate is not None and db == -math.inf:
+            self._gate.hear(db)

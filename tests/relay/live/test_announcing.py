@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from relay.meeting_ports import End, Entry, Open
 from relay.ports import Hearing
 from relay.sources.feed import OPERATOR
 from tests.support.hand_mixer import HandSource, endless
+from tests.support.interleaving import at_every_turn
 from tests.support.media_files import encode
 from tests.support.mixing import FRAME, Ear, Microphone, MixWorld, packets_of, strength, tone
 from tests.support.waiting import until
@@ -271,3 +274,33 @@ async def test_a_real_file_waits_for_its_chime(tmp_path: Path) -> None:
         assert station.chimes(station.hear(CHIME + 1)) == 1
         sound = station.hear(20)
         assert strength(sound[3 * FRAME :], VOICE) == pytest.approx(-20, abs=1)
+
+
+def test_nothing_is_heard_before_the_chime_whenever_the_mixer_comes_to_its_turn() -> None:
+    """Somebody opens an input, and the mixer's thread ticks in the middle of it."""
+    with Station(chime_after="1s") as station:
+        names = (f"voice {number}" for number in itertools.count())
+        heard: list[float] = []
+
+        def make() -> tuple[Callable[[], None], Callable[[], None]]:
+            for name in list(station.mixed.inputs):
+                station.mixed.remove_input(name, 0.0)
+            station.ticks(CHIME)
+            station.now += 10  # until the chime is due again
+            voice = HandSource(live=True, state="playing", generate=endless(VOICE, 0.5))
+            opened = station.mixed.add_input(
+                next(names), voice, role="announcement", kind="publisher", muted=True
+            )
+            tick()
+            heard.clear()
+            return lambda: opened.mute(False), tick
+
+        def tick() -> None:
+            station.ticks(1)
+            heard.append(strength(station.mixed.bus.samples.T, VOICE))
+
+        for _ in at_every_turn(make):
+            for _ in range(3):
+                tick()
+            assert max(heard) < -50
+            assert station.mixed.state().chime
