@@ -36,6 +36,8 @@ ECHO_S: Final = 0.2
 """An error this large is worse for every second it lasts than a hole in the sound."""
 SOUND_OCTETS: Final = 8
 """Shorter frames are silence: DTX, or an encoder's least for nothing."""
+ABSENT_S: Final = 0.5
+"""Nobody has asked for sound for so long: there was no device. What came meanwhile was neither heard nor concealed."""
 _AROUND: Final = 5760
 COMMIT_S: Final = 0.02
 """What is supposed of the device until it says more."""
@@ -61,6 +63,7 @@ class Playout:
         self._calm_until = 0.0
         self._jump_by: float | None = None
         self._quiet = False
+        self._rendered: float | None = None
         self._sources: dict[str, Source] = {}
 
     @property
@@ -130,6 +133,13 @@ class Playout:
 
     def render(self, frames: int, heard_at: float) -> Pcm:
         """The sound to be heard from local time `heard_at` on: (frames, channels), an array of its own."""
+        if self._rendered is not None and heard_at - self._rendered > ABSENT_S:
+            self._playing = False
+            self._reader.excuse()
+        self._rendered = heard_at + frames / SAMPLE_RATE
+        return self._render(frames, heard_at)
+
+    def _render(self, frames: int, heard_at: float) -> Pcm:
         line = self._line
         wanted = line.schedule.position_at(heard_at)
         line.stats.tied = line.schedule.tied
@@ -222,5 +232,5 @@ class Playout:
         self._playing = False
         rest = frames - before
         if rest:
-            out[before:] = self.render(rest, heard_at + before / SAMPLE_RATE)
+            out[before:] = self._render(rest, heard_at + before / SAMPLE_RATE)
         return out

@@ -41,6 +41,7 @@ class FrameReader:
         self._invented = CONCEALED
         self._gap: int | None = None  # where sound broke off
         self._mended = 0  # samples of that gap decoded from FEC
+        self._excused = False  # nobody heard that gap, or not all of it
         self._begun = False
         self._pausing = False
         self._played = 0
@@ -72,6 +73,10 @@ class FrameReader:
             self._decoder.reset()  # what it remembers may be of yesterday
         else:
             self._decode(before)
+
+    def excuse(self) -> None:
+        """Nobody has listened for a while: of a gap that is open nothing counts as concealed."""
+        self._excused = self._gap is not None
 
     def read(self, samples: int) -> Pcm:
         """The next `samples` samples, (samples, channels)."""
@@ -184,5 +189,6 @@ class FrameReader:
         stats = self._line.stats
         paused = self._line.buffer.paused(self._gap, end)
         stats.paused_samples += paused
-        stats.concealed_samples += max(0, end - self._gap - paused - self._mended)
-        self._gap, self._mended = None, 0
+        if not self._excused:
+            stats.concealed_samples += max(0, end - self._gap - paused - self._mended)
+        self._gap, self._mended, self._excused = None, 0, False

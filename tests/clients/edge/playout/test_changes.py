@@ -300,3 +300,19 @@ def test_capture_times_that_cannot_be_do_not_silence_the_horn(error: float) -> N
     world.run(20.0)
     assert not world.playout.stats.tied
     assert damaged(world.between(8.0, 19.0), ideal(packets, DELAY, 20 * RATE)[8 * RATE : 19 * RATE]) <= 0.01
+
+
+@pytest.mark.parametrize("loss", [0.0, 2.0])
+def test_what_was_sent_while_there_was_no_device_was_not_concealed(loss: float) -> None:
+    link = LinkConfig(delay=Delay(0.04))
+    world = World()
+    world.join("a", PathConfig(link, link))
+    packets = station(120.0)
+    world.broadcast(packets[: round(10.0 / 0.02)])
+    world.broadcast(packets[round(40.0 / 0.02) :])
+    world.run(10.0 + loss)
+    world.skip(100.0)  # the device is pulled, in the middle of a sound or after one
+    world.run(110.0)
+    assert delay_at(world, 102.0, packets) == pytest.approx(DELAY, abs=0.002)
+    assert world.playout.stats.concealed_samples < RATE
+    assert world.playout.stats.played_samples > 15 * RATE
