@@ -12,7 +12,6 @@ from collections.abc import Callable, Container, Mapping
 from itertools import accumulate
 
 from relay.channels.channel import Channel
-from relay.channels.ingest import Ingest
 from relay.net.histogram import HistogramCounter
 from relay.net.reactor import Reactor
 from relay.ports import ChannelState, ChannelStats, Histogram, RelayStats, RenditionStats, UpstreamStats
@@ -27,15 +26,11 @@ def snapshot(
     """Everything `/metrics` shows. `mixed` names the mixed channels."""
     hub.read_reports()
     listeners = list(hub.listeners.values())
-    publishers = list(hub.publishers.values())
     qualities: dict[str, list[ListenerQuality]] = {}
     for listener in listeners:
         qualities.setdefault(listener.session.channel.name, []).append(listener.quality)
-    feeding: dict[str, list[Ingest]] = {}
-    for publisher in publishers:
-        feeding.setdefault(publisher.session.channel.name, []).append(publisher.ingest)
     channels = {
-        name: _channel_stats(channel, qualities.get(name, []), feeding.get(name, []), name in mixed, now)
+        name: _channel_stats(channel, qualities.get(name, []), name in mixed, now)
         for name, channel in dict(hub.channels).items()
         if not channel.private
     }
@@ -81,26 +76,24 @@ def channel_state(channel: Channel, now: float) -> ChannelState:
     )
 
 
-def _channel_stats(
-    channel: Channel, mine: list[ListenerQuality], feeding: list[Ingest], mixed: bool, now: float
-) -> ChannelStats:
-    count = max(1, len(mine))
+def _channel_stats(channel: Channel, mine: list[ListenerQuality], mixed: bool, now: float) -> ChannelStats:
+    count, received = max(1, len(mine)), channel.received
     return ChannelStats(
         listeners=channel.renditions.listeners,
         # of a mixed channel the source is the mixer, for ever
-        publisher=bool(feeding) or channel.on_air(now) if mixed else channel.source is not None,
+        publisher=bool(channel.sources) or channel.on_air(now) if mixed else channel.source is not None,
         on_air=channel.on_air(now),
         packets_in=channel.packets_in,
         bytes_in=channel.octets_in,
         packets_out=channel.packets_out,
-        lost_in=channel.lost + sum(ingest.lost for ingest in feeding),
-        duplicates_in=channel.duplicates + sum(ingest.duplicates for ingest in feeding),
-        late_in=channel.late + sum(ingest.late for ingest in feeding),
+        lost_in=received.lost,
+        duplicates_in=received.duplicates,
+        late_in=received.late,
         switches=channel.switches,
         nacks_received=channel.nacks_received,
         retransmitted=channel.retransmitted,
         nacks_refused=channel.nacks_refused,
-        nacks_sent=channel.nacks_sent + sum(ingest.nacks_sent for ingest in feeding),
+        nacks_sent=received.nacks_sent,
         listener_fraction_lost=sum(quality.fraction_lost for quality in mine) / count,
         listener_jitter_s=sum(quality.jitter_s for quality in mine) / count,
         renditions=_renditions(channel),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 from loacodecs import rtp
 from relay.channels.capture import CaptureClock
@@ -19,6 +20,24 @@ CAPTURE_INTERVAL_S = 1.0
 """Packets carry abs-capture-time this often, and always after a splice; between, receivers count samples."""
 SETTLING_INTERVAL_S = 0.25
 """The same while the capture clock settles, so that receivers follow it before they have begun to sound."""
+
+
+class Received(NamedTuple):
+    """What became of packets of a channel's sources."""
+
+    lost: int = 0
+    duplicates: int = 0
+    late: int = 0
+    nacks_sent: int = 0
+
+    def and_of(self, ingest: Ingest) -> Received:
+        """With another source's counts."""
+        return Received(
+            self.lost + ingest.lost,
+            self.duplicates + ingest.duplicates,
+            self.late + ingest.late,
+            self.nacks_sent + ingest.nacks_sent,
+        )
 
 
 class Channel:
@@ -62,16 +81,15 @@ class Channel:
         """Packets sent, by rendition."""
         self.switches = 0
         self.oversized = 0
-        self.lost = 0
-        self.duplicates = 0
-        self.late = 0
-        self.nacks_sent = 0
         self.nacks_received = 0
         self.nacks_refused = 0
         self.retransmitted = 0
         self.taps: list[Callable[[Packet, float], None]] = []
         """Called with each packet and its arrival (monotonic) when it has gone out to the group's rows: renditions,
         recorders. With `group.prompt` that is at once, otherwise at the next tick."""
+        self._received: tuple[Received, tuple[Ingest, ...]] = Received(), ()
+        """The counts of sources that have left, and those that are connected; replaced whole, so that each is counted
+        once, whoever looks."""
         self._prompt: list[Callable[[Packet, float], None]] = []
         self._capture_due = 0.0
 
@@ -111,6 +129,24 @@ class Channel:
             return True
         return now - max(self.last_packet, self.source_since) > self.media_timeout
 
+    def admit(self, ingest: Ingest) -> None:
+        """Count what comes by `ingest`, from now until its source is released."""
+        gone, there = self._received
+        self._received = gone, (*there, ingest)
+
+    @property
+    def received(self) -> Received:
+        """The counts of all sources so far. From any thread."""
+        counts, there = self._received
+        for ingest in there:
+            counts = counts.and_of(ingest)
+        return counts
+
+    @property
+    def sources(self) -> int:
+        """How many sources are connected, on air or not. From any thread."""
+        return len(self._received[1])
+
     def take(self, source: Hashable, now: float) -> None:
         """Make `source` the one that feeds the channel."""
         self.source = source
@@ -119,10 +155,8 @@ class Channel:
 
     def release(self, source: Hashable, ingest: Ingest) -> None:
         """`source` feeds the channel no more; listeners stay, and what its ingest counted."""
-        self.lost += ingest.lost
-        self.duplicates += ingest.duplicates
-        self.late += ingest.late
-        self.nacks_sent += ingest.nacks_sent
+        gone, there = self._received
+        self._received = gone.and_of(ingest), tuple(each for each in there if each is not ingest)
         if self.source == source:
             self.source = None
             self.level_dbov = None

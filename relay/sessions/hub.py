@@ -128,6 +128,7 @@ class Hub:
         self._directory.add(session)
         if isinstance(role, Publisher):
             role.refused = self.refused
+            session.channel.admit(role.ingest)
             self.publishers[session.id] = role
         else:
             self.listeners[session.id] = role

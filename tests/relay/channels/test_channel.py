@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from functools import partial
+
 from loacodecs import rtcp, rtp
-from relay.channels.channel import Channel
+from relay.channels.channel import Channel, Received
 from relay.channels.history import PacketHistory
 from relay.channels.ingest import Ingest
 from relay.net.fanout import Packet
 from relay.net.kernel import MAX_PAYLOAD
+from tests.support.interleaving import at_every_turn
 
 UNIX = 1_700_000_000.0
 
@@ -205,3 +210,40 @@ def test_numbers_that_were_sent_are_never_given_again() -> None:
     after = feed(channel, "a", ingest, 6, 0.12)
     assert after is not None
     assert (after.sequence, after.marker) == (9, True)
+
+
+def test_whoever_looks_finds_what_came_from_a_source_counted_once() -> None:
+    """Another thread looks while the source leaves, and while another one comes: in the middle of either."""
+    met: list[Received] = []
+
+    def make(leaves: bool, looked_at: bool) -> tuple[Callable[[], object], Callable[[], None]]:
+        channel, ingest = Channel("xa"), Ingest(nack=False)
+        channel.admit(ingest)
+        for n in (0, 1, 1, 3):
+            feed(channel, "a", ingest, n, 0.02 * n)
+        change = (
+            partial(channel.release, "a", ingest) if leaves else partial(channel.admit, Ingest(nack=False))
+        )
+
+        def look() -> None:
+            met.append(channel.received)
+
+        return (change, look) if looked_at else (look, change)
+
+    for leaves, looked_at in itertools.product((True, False), repeat=2):
+        for _ in at_every_turn(partial(make, leaves, looked_at)):
+            pass
+    assert set(met) == {Received(lost=1, duplicates=1)}
+
+
+def test_what_came_is_counted_when_its_source_has_left() -> None:
+    channel = Channel("xa")
+    for duplicates in (1, 3):
+        ingest = Ingest(nack=False)
+        channel.admit(ingest)
+        for n in (0, *[1] * (duplicates + 1)):
+            feed(channel, "a", ingest, n, 0.02 * n)
+        assert channel.sources == 1
+        channel.release("a", ingest)
+    assert channel.received.duplicates == 4
+    assert channel.sources == 0
