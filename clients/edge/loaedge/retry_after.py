@@ -6,11 +6,15 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-RETRY_AFTER_LIMIT: Final = 3600.0
+RETRY_AFTER_LIMIT: Final = 300.0
+"""Nobody is left for longer: what asks for it may be a proxy, and a date is read by a clock that may be wrong."""
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds to wait of a Retry-After header, a number or a date (RFC 9110 §10.2.3); None when it says nothing."""
+    """Seconds to wait of a Retry-After header, a number or a date (RFC 9110 §10.2.3); None when it says nothing.
+
+    Never more than RETRY_AFTER_LIMIT.
+    """
     if value is None:
         return None
     try:

@@ -115,11 +115,10 @@ class Receiver:
             await run_until(self._run(), stop, self._stop)
         finally:
             self._notifier.stopping()
-            # By the worker, after what it is still at.
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._worker, self._player.stop)
+            self._player.stop()  # nothing else is left that the event loop could do meanwhile
             self._power.close()
-            await loop.run_in_executor(self._worker, self._close)
+            # After what the worker is still at: both are its.
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._close)
             self._worker.shutdown()
 
     async def _run(self) -> None:

@@ -27,8 +27,6 @@ _MARGIN_S: Final = 0.01
 CONNECT_S: Final = 5.0
 """A session that has its answer and is not connected by then is given up: ICE and DTLS take four round trips."""
 ASKING_S: Final = 8.0
-LONGEST_PAUSE_S: Final = 300.0
-"""A relay that has no room is not left for longer, whatever it, or something on the way, asks for."""
 PERMANENT_S: Final = 10.0
 """A refusal that will be the same without a change (no such channel, a token not accepted) is tried again after this
 at the least: the change is made at the relay, and nobody comes here for it."""
@@ -250,8 +248,7 @@ class Sessions:
     def _fail(self, relay: int, error: LoaError) -> None:
         at_least = None
         if isinstance(error, SignallingError):
-            asked = min(error.retry_after or 0.0, LONGEST_PAUSE_S)
-            at_least = asked or (PERMANENT_S if error.permanent else None)
+            at_least = error.retry_after or (PERMANENT_S if error.permanent else None)
         pause = self._keeper.lost(relay, self._loop.time(), at_least_s=at_least)
         sentence, level = spoken(error), logging.WARNING
         if self._way.awaits_token and isinstance(error, SignallingError) and error.needs == "token":
