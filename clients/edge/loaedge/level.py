@@ -148,8 +148,14 @@ class StatusLine:
             self._shown = False
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        """That nothing can be told, since the disk with the log is full, ends no sound; that nobody reads does."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
 
 
 def _rms_dbfs(squares: float, samples: int) -> float:

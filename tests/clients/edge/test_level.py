@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 
 import numpy as np
 import pytest
@@ -81,3 +83,27 @@ def test_elsewhere_plain_lines_come_seldom() -> None:
         line.show(f"second {second}", float(second))
     line.say("an event")
     assert log.getvalue() == "second 10\nsecond 20\nan event\n"
+
+
+class FullDisk(io.StringIO):
+    """A log that takes nothing while `error` is set."""
+
+    error = 0
+
+    def write(self, text: str) -> int:
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        return super().write(text)
+
+
+def test_a_log_on_a_full_disk_ends_nothing() -> None:
+    log = FullDisk()
+    line = StatusLine(log)
+    log.error = errno.ENOSPC
+    line.say("nobody hears this")
+    log.error = 0
+    line.say("again")
+    assert log.getvalue() == "again\n"
+    log.error = errno.EPIPE
+    with pytest.raises(BrokenPipeError):
+        line.say("to nobody")
