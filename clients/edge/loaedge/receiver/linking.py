@@ -9,7 +9,6 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from ..control.receipts import ReceiptBook
 from ..control.settings import SettingsStore
 from ..control.telemetry import Report
 from ..disk import DiskError
+from .version import program_version
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class ControlLink:
             report=self._report,
             on_air=self._on_air,
             listener=self,
-            version=_version(),
+            version=program_version(),
             tls=self._tls,
         )
         self._link = Link(self._relays, identities, parts, random=self._random)
@@ -259,10 +259,3 @@ class ControlLink:
 
 def _told_apart(identities: dict[str, Identity]) -> set[tuple[str, str, bytes, bytes]]:
     return {(relay, each.device, each.command_key, each.public_key) for relay, each in identities.items()}
-
-
-def _version() -> str:
-    try:
-        return version("loa")
-    except PackageNotFoundError:
-        return "unknown"
