@@ -7,11 +7,13 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.requests import HTTPConnection
 
 from relay.config import Config
+from relay.http.body import STILL_GOOD
 from relay.http.errors import Problem
 from relay.http.peer import Peer, peer_of
 from relay.tokens import Grant, Scope, TokenError, Tokens
@@ -140,7 +142,9 @@ class Authority:
                 "this relay takes bearer tokens: Authorization: Bearer TOKEN",
                 {"WWW-Authenticate": REALM},
             )
-        return self.grant_of(token.strip(), peer)
+        grant = self.grant_of(token.strip(), peer)
+        setattr(request.state, STILL_GOOD, partial(self._check_revoked, grant))
+        return grant
 
     def grant_of(self, token: str, peer: Peer) -> Grant:
         """What a bare token grants, as it comes in a message. Raises as `grant`."""
@@ -150,10 +154,7 @@ class Authority:
             grant = self._tokens.verify(token)
         except TokenError as error:
             raise self._bad_token(peer, str(error)) from None
-        reason = self.revoked(grant)
-        if reason:
-            self._on_revoked_token()
-            raise RevokedToken(reason)
+        self._check_revoked(grant)
         return grant
 
     def require(
@@ -208,6 +209,12 @@ class Authority:
                 {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'},
             )
         return grant
+
+    def _check_revoked(self, grant: Grant) -> None:
+        reason = self.revoked(grant)
+        if reason:
+            self._on_revoked_token()
+            raise RevokedToken(reason)
 
     def _bad_token(self, peer: Peer, sentence: str) -> Problem:
         self._on_bad_token()

@@ -11,6 +11,8 @@ from relay.http.errors import Problem
 
 #: A session description is a few kilobytes; who needs longer than this to send it is not sending it.
 BODY_SECONDS: Final = 15.0
+#: Of a request's state: a function that raises Problem when what the request was let in by is void meanwhile.
+STILL_GOOD: Final = "loa_still_good"
 # What a refused client still sends would be read and thrown away without end on a kept connection.
 _CLOSE: Final = {"Connection": "close"}
 
@@ -29,7 +31,7 @@ async def read_text(
     """The body, which should be a `what`, as UTF-8 text of at most `limit` bytes.
 
     Raises Problem 413 as soon as more is announced or has come (chunked bodies announce nothing), 408 when it
-    does not come in time, 400 for an empty body or other encodings.
+    does not come in time, 400 for an empty body or other encodings, 401 when the token was revoked while it came.
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > limit):
@@ -45,6 +47,7 @@ async def read_text(
         raise Problem(408, f"the body did not arrive within {seconds:g} s; send it again", _CLOSE) from None
     except ClientDisconnect:
         raise Problem(400, "the connection closed before the body was complete", _CLOSE) from None
+    getattr(request.state, STILL_GOOD, lambda: None)()
     if not body:
         raise Problem(400, f"the body is empty; it must be a {what}")
     try:

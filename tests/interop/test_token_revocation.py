@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,22 @@ async def refused(relay: RelayProcess, token: str) -> None:
             assert "the token has been revoked" in answer.json()["detail"]
 
 
+async def first_answer(relay: RelayProcess, token: str) -> bytes:
+    """The status line of the first answer that a relay gives, asked before it was there."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", relay.http_port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.005)
+            continue
+        writer.write(
+            f"GET /api/v1/channels HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+        )
+        line = await reader.readline()
+        writer.close()
+        return line
+
+
 async def test_a_listener_and_a_publisher_are_cut_and_stay_out_over_a_sigkill(tmp_path: Path) -> None:
     relay = RelayProcess(tmp_path, CHANNELS)
     leaked, good = relay.token("publish", "listen"), relay.token("publish", "listen")
@@ -121,7 +138,10 @@ async def test_a_listener_and_a_publisher_are_cut_and_stay_out_over_a_sigkill(tm
             await ear.hear(0.3)
         relay.kill()
     assert leaked not in relay.log.read_text()
-    with relay:
+    asking = asyncio.create_task(first_answer(relay, leaked))
+    with contextlib.ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, relay)
+        assert b" 401 " in await asking
         await refused(relay, leaked)
         voices.append(await publish(f"{relay.base}/xa/whip", good, 440.0))
     for each in (*voices, thief.connection, ear.connection):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from relay.app import build_revocations
 from relay.barring import AT_ONCE
 from relay.errors import Revoked
+from relay.store.database import Database
 from relay.tokens import Grant
 from tests.support.mixing import Ear, Microphone, MixWorld, packets_of, strength, tone
 from tests.support.world import Client, World
@@ -67,22 +72,37 @@ async def test_a_session_that_was_asked_for_before_and_is_not_there_yet_does_not
         assert world.core.stats().sessions == {"listen": 1}
 
 
+async def test_a_relay_is_built_so_that_no_session_comes_by_a_revoked_token(tmp_path: Path) -> None:
+    database = Database(tmp_path / "loa.sqlite3")
+    with World() as world:
+        revocations = build_revocations(world.core, database)
+        thief = await world.listener(grant=grant("leaked"))
+        done = await revocations.revoke_token("leaked", subject="", until=None, by="tỉnh")
+        assert done.sessions == 1
+        world.settle()
+        assert thief.closed is not None
+        with pytest.raises(Revoked):
+            await world.listener(grant=grant("leaked"))
+    await asyncio.to_thread(database.close)
+
+
 async def test_a_token_that_many_share_is_ended_in_portions_and_publishers_first() -> None:
     with World() as world:
         for _ in range(AT_ONCE + 3):
             await world.listener(connect=False, grant=grant("leaked"))
         await world.publisher(connect=False, grant=grant("leaked"))
-        turns: list[int] = []
+        turns: list[tuple[int, int]] = []
         call = world.reactor.call
 
         def counting(function):  # type: ignore[no-untyped-def]  # as the reactor's
             outcome = call(function)
-            turns.append(len(world.hub.sessions))
+            kinds = [session.kind for session in world.hub.sessions.values()]
+            turns.append((kinds.count("publish"), kinds.count("listen")))
             return outcome
 
         world.reactor.call = counting  # type: ignore[method-assign]
         assert await world.core.barring.end(is_leaked) == AT_ONCE + 4
-        assert turns == [AT_ONCE + 4, 4, 0]
+        assert turns == [(1, AT_ONCE + 3), (0, 4), (0, 0)]
         assert await world.core.barring.end(is_leaked) == 0
 
 

@@ -77,6 +77,25 @@ async def test_a_token_is_revoked_by_its_text_and_opens_nothing_any_more(
         assert (await relay.get("/api/v1/channels", headers=bearer(leaked))).status_code == 401
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", URL), ("POST", "/xa/whip")])
+async def test_a_request_whose_body_is_still_to_come_is_no_way_round_it(
+    surface: Surface, desk: HandRevocations, relay: httpx.AsyncClient, method: str, path: str, detail: Detail
+) -> None:
+    leaked = surface.token("admin", "publish", channels=["*"])
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b'{"id": '
+        desk.revoke(surface.tokens.verify(leaked))
+        yield b'"c0ffee"}'
+
+    kind = {"Content-Type": "application/json" if path == URL else "application/sdp"}
+    answer = await relay.request(method, path, headers=bearer(leaked) | kind, content=slow())
+    assert answer.status_code == 401
+    assert "has been revoked" in detail(answer)
+    assert [each.name for each in desk.revocations()] == [surface.tokens.verify(leaked).id]
+    assert surface.core.calls == []
+
+
 async def test_sessions_are_begun_with_the_grant_that_ends_them(
     surface: Surface, relay: httpx.AsyncClient
 ) -> None:
