@@ -31,7 +31,7 @@ from relay.errors import ChannelBusy, SessionNotFound
 from relay.http.app import create_app
 from relay.http.server import bind
 from relay.ports import ChannelState, Hearing, RelayStats, SessionCreated, SessionKind, TrickleResult
-from relay.tokens import Scope, Secret, Tokens
+from relay.tokens import Grant, Scope, Secret, Tokens
 
 RATE = 48_000
 FRAME = 960
@@ -120,7 +120,14 @@ class AiortcCore:
         ]
 
     async def publish(
-        self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None
+        self,
+        channel: str,
+        offer: str,
+        *,
+        replace: bool,
+        subject: str,
+        local_address: str | None,
+        grant: Grant | None = None,
     ) -> SessionCreated:
         self._note(Call("publish", subject, offer, replace))
         if any(session.kind == "publish" for session in self.sessions.values()):
@@ -136,7 +143,14 @@ class AiortcCore:
         return None
 
     async def listen(
-        self, channel: str, offer: str, *, subject: str, local_address: str | None, without: str = ""
+        self,
+        channel: str,
+        offer: str,
+        *,
+        subject: str,
+        local_address: str | None,
+        without: str = "",
+        grant: Grant | None = None,
     ) -> SessionCreated:
         self._note(Call("listen", subject, offer))
         return await self._answer("listen", offer)
