@@ -27,9 +27,10 @@ _LONGEST: Final = 8_192
 @click.argument("file", metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(file: str, as_json: bool) -> None:
-    """Show what the token in FILE ('-' is standard input) says of itself: its id, whose it is, what it allows.
+    """Show what a token says of itself.
 
-    Its signature is not looked at, so this works anywhere.
+    Its id, whose it is, what it allows; FILE '-' is standard input. Its signature is not looked at, so this works
+    anywhere.
     """
     from relay.tokens import TokenError, claims_of
 
@@ -71,9 +72,10 @@ def _when(value: object) -> str:
 @click.option("--subject", metavar="WHO", help="Instead: every token of this subject minted until now.")
 @asks("admin, for all channels")
 def revoke(what: str | None, subject: str | None, **where: Any) -> None:
-    """End a token before its time: the one in FILE ('-' is standard input), or of that ID.
+    """End a token before its time, at once and for ever.
 
-    Whatever was begun with it ends at once, invitations to meetings included, and a restart of the relay knows it.
+    The one in FILE ('-' is standard input), or of that ID. Whatever was begun with it ends, invitations to meetings
+    included, and a restart of the relay knows it.
     """
     if (what is None) == (subject is None):
         raise click.UsageError("name a token by its file or its id, or all tokens of somebody by --subject")
@@ -125,7 +127,7 @@ def _read(file: str) -> str:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @asks("admin, for all channels")
 def revoked(as_json: bool, **where: Any) -> None:
-    """List what is revoked and would otherwise still be good, the latest first."""
+    """List what is revoked, the latest first."""
     items = relay_of(**where).ask("GET", _PATH)["revocations"]
     if as_json:
         click.echo(json.dumps(items, ensure_ascii=False, indent=2))

@@ -208,6 +208,9 @@ async def test_a_chair_who_is_revoked_leaves_and_so_do_those_he_invited(
         for token in (leaked, invitation):
             assert (await relay.whip(token)).status_code == 401
         assert (await relay.whip(honest)).status_code == 201
+        begun = relay.core.grants[-1]
+        assert begun is not None
+        assert begun.parent == relay.tokens.verify(other).id, "by which his microphone goes, too"
         await chair.say("open")
         await chair.until("state", phase="open")
 
