@@ -113,13 +113,9 @@ class MeetingPage {
     byId("talkback", HTMLInputElement).addEventListener("change", () => this.onTalkback());
     this.talkback.bindVolume(byId("volume", HTMLInputElement));
     this.words.onChange(() => this.render());
-    addEventListener("online", () => this.voice.supervisor.hurry());
     addEventListener("pagehide", () => this.leave());
-    addEventListener("beforeunload", (event) => {
-      if (this.voice.session !== null) event.preventDefault();
-    });
     setInterval(() => this.look(), LOOK_MS);
-    void this.voice.client.prepare();
+    this.voice.begin();
     void showChannelTitle(this.place, this.token.token, (title) => {
       this.title = title;
       this.render();

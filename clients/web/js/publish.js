@@ -80,14 +80,9 @@ class PublishPage {
       if (this.busyDialog.returnValue !== "take") this.stop();
     });
     this.words.onChange(() => this.render());
-    addEventListener("online", () => this.voice.supervisor.hurry());
     addEventListener("pagehide", () => this.stop());
-    addEventListener("beforeunload", (event) => {
-      // Leaving by mistake would cut the voice off.
-      if (this.voice.session !== null) event.preventDefault();
-    });
     setInterval(() => this.look(), LOOK_MS);
-    void this.voice.client.prepare();
+    this.voice.begin();
     void showChannelTitle(this.place, this.token.token, (title) => {
       this.title = title;
       this.render();

@@ -49,6 +49,16 @@ export class Voice {
     setInterval(() => void this.#measure(), FIGURES_MS);
   }
 
+  /** Once, when the page begins. */
+  begin() {
+    addEventListener("online", () => this.supervisor.hurry());
+    addEventListener("beforeunload", (event) => {
+      // Leaving by mistake would cut the voice off.
+      if (this.session !== null) event.preventDefault();
+    });
+    void this.client.prepare();
+  }
+
   /** Where the others are heard, while this microphone is connected. */
   get mixMinus() {
     return this.session?.mixMinus ?? null;
