@@ -338,7 +338,8 @@ class MeetingPage {
     if (phase === "idle") return this.source.microphone === null ? "idle" : "testing";
     if (this.phase.phase === "connecting" && this.phase.attempt > 0) return "reconnecting";
     if (phase !== "connected") return phase;
-    if (this.meeting === null) return "connecting";
+    // What the relay said before its connection broke, or the state of a session it no longer has, is no news.
+    if (this.meeting === null || this.link.welcome === null) return "connecting";
     const stands = standing(this.meeting, this.me());
     if (stands !== "on-air") return stands;
     if (["chime", "not-yet"].includes(this.voice.word)) return this.voice.word;

@@ -154,12 +154,13 @@ export class MeetingLink {
  *
  * @param {Meeting} meeting
  * @param {Person | undefined} me
- * @returns {"removed" | "closed" | "waiting" | "silenced" | "muted" | "on-air"}
+ * @returns {"removed" | "closed" | "waiting" | "silenced" | "muted" | "connecting" | "on-air"}
  */
 export function standing(meeting, me) {
   if (meeting.removed) return "removed";
   if (me !== undefined && !me.admitted) return "waiting";
   if (meeting.phase !== "open" || me === undefined) return "closed";
   if (me.silenced) return "silenced";
-  return me.muted ? "muted" : "on-air";
+  if (me.muted) return "muted";
+  return me.on_air ? "on-air" : "connecting";
 }

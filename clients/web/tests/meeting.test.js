@@ -111,7 +111,8 @@ test("a participant is told what matters most", () => {
   assert.equal(standing(meeting({ phase: "ended" }), person()), "closed");
   assert.equal(standing(meeting(), person({ muted: true, silenced: true })), "silenced");
   assert.equal(standing(meeting(), person({ muted: true })), "muted");
-  assert.equal(standing(meeting(), person()), "on-air");
+  assert.equal(standing(meeting(), person({ on_air: true })), "on-air");
+  assert.equal(standing(meeting(), person({ on_air: false, connected: false })), "connecting");
 });
 
 test("a chair is shown what can be done about each", () => {
