@@ -47,6 +47,9 @@ import { nextDelay } from "./backoff.js";
 /** The relay closes with this code after it has said why. */
 const REFUSED = 4403;
 
+/** Waits grow no further from this attempt on, 8 s: those in a meeting are few, and somebody waits for what they say. */
+const SLOWEST = 3;
+
 export class MeetingLink {
   /**
    * @param {object} options
@@ -109,7 +112,7 @@ export class MeetingLink {
       const { welcomed, code } = await this.#session(signal);
       if (signal.aborted || code === REFUSED) return;
       if (welcomed) attempt = 0;
-      await this.sleep(nextDelay(attempt, null, this.random), signal);
+      await this.sleep(nextDelay(Math.min(attempt, SLOWEST), null, this.random), signal);
     }
   }
 
