@@ -9,6 +9,10 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from typing import Final
+
+PATIENCE_S: Final = 1.0
+"""For what is said once."""
 
 
 class Notifier:
@@ -24,11 +28,11 @@ class Notifier:
 
     def ready(self) -> None:
         """All is built, and works or will by itself."""
-        self._tell("READY=1")
+        self._tell("READY=1", PATIENCE_S)
 
     def stopping(self) -> None:
         """We end on purpose."""
-        self._tell("STOPPING=1")
+        self._tell("STOPPING=1", PATIENCE_S)
 
     def alive(self) -> None:
         """A sign of life, for the watchdog."""
@@ -36,17 +40,19 @@ class Notifier:
             self._tell("WATCHDOG=1")
 
     def status(self, line: str) -> None:
-        """What `systemctl status` shows; told only when it changes."""
-        if line != self._status:
+        """What `systemctl status` shows; told only when it changes, and again if a busy manager did not take it."""
+        if line != self._status and self._tell(f"STATUS={' '.join(line.split())}"):
             self._status = line
-            self._tell(f"STATUS={' '.join(line.split())}")
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, text: str, patience_s: float = 0.0) -> bool:
+        """Whether it was taken. A manager that has no room, some ten messages unread, is waited for so long."""
         if not self._address:
-            return
+            return True
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
+            sock.settimeout(patience_s)
             sock.sendto(text.encode(), self._address)
+            return True
+        return False
 
 
 def _watchdog(environment: Mapping[str, str]) -> float | None:
