@@ -134,8 +134,9 @@ class Bus:
             self._parts.routing.route(self, source, db)
 
     def leveller(self, on: bool) -> None:
-        """Switch the slow leveller."""
+        """Switch the slow leveller, and with it the makeup of what the limiter takes of its loudness."""
         with self._lock:
+            self._parts.operators.makeup.switch(self.first, on)
             self._parts.operators.leveller.switch(self.first, on)
 
     def ceiling(self, dbtp: float) -> None:

@@ -1,7 +1,9 @@
 """The engine: reads a block from every feed, mixes it into every bus, and keeps what the operators know of each.
 
-    feeds → intake, meter → filter → gain → fade → matrix → ducked rows → leveller → limiter → meter, loudness, silence
+    feeds → intake, meter → filter → gain → fade → matrix → ducked rows →
                                                ↘ ducking: curves ↗
+    → leveller → makeup → limiter → loudness, meter, silence
+                    ↖ what it took ←↙
 
 One tick is one block. A feed that has nothing is silence and delays nobody; a row without sound and a bus that hears
 none are left out of every loop. `tick` belongs to one thread; everything else may be called from any: a lock keeps
@@ -35,6 +37,7 @@ STAGES = (
     "ducking",
     "matrix",
     "leveller",
+    "makeup",
     "limiter",
     "loudness",
     "bus_meter",
@@ -232,6 +235,8 @@ class MixEngine:
         firsts, rows = self._found[0][:sounds], self._found[1][:lines]
         operators.leveller.process(mix, firsts)
         _done(mark, "leveller")
+        operators.makeup.process(mix, firsts)
+        _done(mark, "makeup")
         operators.limiter.process(mix, firsts)
         _done(mark, "limiter")
         operators.loudness.process(mix, firsts)

@@ -26,6 +26,7 @@ from loacodecs.errors import ConfigurationError
 from relay.mixer.block import FRAME, SAMPLE_RATE, Block, Rows
 from relay.mixer.k_weighting import OFFSET_LUFS, SILENCE_LUFS, KWeighting, power_of
 from relay.mixer.loudness import RELATIVE_GATE_LU
+from relay.mixer.ramp import draw
 from relay.mixer.sections import Numbers
 
 TARGET_LUFS: Final = -18.0
@@ -71,6 +72,8 @@ class Leveller:
         if not -40 <= target_lufs <= -6:
             raise ConfigurationError(f"a loudness of {target_lufs} LUFS is out of range: -40 to -6")
         self._target = target_lufs
+        self.power = np.zeros(rows)
+        """(rows,), by first row: the K-weighted power of what it gave of a sound's last block, summed over channels."""
         self._weighting = KWeighting(rows)
         self._channels = np.ones(rows, np.int64)
         self._on = np.zeros(rows, np.bool_)
@@ -92,7 +95,7 @@ class Leveller:
         self._channels[first] = channels
         for row in range(first, first + channels):
             self._weighting.reset(row)
-        for store in (self._ring, self._latest, self._windows, self._counts, self._state):
+        for store in (self.power, self._ring, self._latest, self._windows, self._counts, self._state):
             store[first] = 0
 
     def gain_db(self, first: int) -> float:
@@ -110,7 +113,7 @@ class Leveller:
             self._weighting.process(block, self._rows[:rows])
             _process(
                 block, self._chosen[:chosen], self._channels, self._on, self._weighting.power, self._ring,
-                self._latest, self._windows, self._counts, self._state, self._target,
+                self._latest, self._windows, self._counts, self._state, self.power, self._target,
             )  # fmt: skip
 
 
@@ -190,14 +193,6 @@ def _aim(
 
 
 @njit(nogil=True, cache=True)
-def _ramp(samples: Block, begin: float, end: float) -> None:
-    step = np.float32((end - begin) / FRAME)
-    gain = np.float32(begin)
-    for t in range(FRAME):
-        samples[t] *= gain + step * np.float32(t + 1)
-
-
-@njit(nogil=True, cache=True)
 def _process(
     block: Block,
     firsts: Rows,
@@ -209,6 +204,7 @@ def _process(
     windows: Numbers,
     counts: Rows,
     state: Numbers,
+    given: Numbers,
     target: float,
 ) -> None:
     for first in firsts:
@@ -233,6 +229,8 @@ def _process(
         )
         after = aim if abs(aim - gain) < 1e-3 else gain + way
         state[first, _GAIN] = after
+        begin, end = 10.0 ** (gain / 20.0), 10.0 ** (after / 20.0)
+        given[first] = ring[at] * (begin * begin + begin * end + end * end) / 3.0
         if gain != 0.0 or after != 0.0:
             for row in range(first, first + channels[first]):
-                _ramp(block[row], 10.0 ** (gain / 20.0), 10.0 ** (after / 20.0))
+                draw(block[row], begin, end)

@@ -44,6 +44,8 @@ class LoudnessMeter:
     """A SoundOperator that changes nothing. Levels in LUFS or dBTP, SILENCE_LUFS at the least, which are finite."""
 
     def __init__(self, rows: int) -> None:
+        self.power = np.zeros(rows)
+        """(rows,), by first row: the K-weighted power of a sound's last block, summed over its channels."""
         self._weighting = KWeighting(rows)
         self._channels = np.ones(rows, np.int64)
         self._rows = np.zeros(rows, np.int64)
@@ -65,7 +67,7 @@ class LoudnessMeter:
         self._weighting.process(block, rows)
         _gather(
             firsts, self._channels, self._weighting.power, self._ring, self._blocks, self._now, self._most,
-            self._counts, self._powers,
+            self._counts, self._powers, self.power,
         )  # fmt: skip
         _find_peaks(block, firsts, self._channels, self._lines, self._points, self._peak)
 
@@ -76,6 +78,7 @@ class LoudnessMeter:
             self._weighting.reset(row)
             self._lines[row] = 0
         for store in (
+            self.power,
             self._ring,
             self._blocks,
             self._now,
@@ -177,13 +180,15 @@ def _gather(
     most: Numbers,
     counts: Numbers,
     powers: Numbers,
+    whole: Numbers,
 ) -> None:
     for first in firsts:
         ring = rings[first]
         at = blocks[first] % _SHORT_TERM
-        ring[at] = 0.0
+        whole[first] = 0.0
         for row in range(first, first + channels[first]):
-            ring[at] += power[row]
+            whole[first] += power[row]
+        ring[at] = whole[first]
         blocks[first] += 1
         for kind in range(2):
             length = _MOMENTARY if kind == _MOMENTARIES else _SHORT_TERM

@@ -52,6 +52,7 @@ class Operators:
 
     filters: SwitchedRows
     leveller: SwitchedSounds
+    makeup: SwitchedSounds
     limiter: LookAhead
     loudness: Loudness
 
@@ -83,4 +84,4 @@ class Bypass:
 def bypass() -> Operators:
     """No operators: a plain mixer."""
     none = Bypass()
-    return Operators(none, none, none, none)
+    return Operators(none, none, none, none, none)

@@ -51,6 +51,8 @@ class Parts:
         """Another bus has these rows from now on."""
         self.operators.leveller.reset(first, channels)
         self.operators.leveller.switch(first, False)
+        self.operators.makeup.reset(first, channels)
+        self.operators.makeup.switch(first, False)
         self.operators.limiter.reset(first, channels)
         self.operators.limiter.ceiling(first, CEILING_DBTP)
         self.operators.loudness.reset(first, channels)

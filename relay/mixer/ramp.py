@@ -1,4 +1,4 @@
-"""Values per row on their way to a target: what gain and fade share.
+"""Values per row on their way to a target: what gain and fade share; and one line through a block.
 
 Three columns, each (rows,): `now`, `target` float64 and `left` int64, the samples until the target is reached.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from relay.mixer.block import FRAME, Rows
+from relay.mixer.block import FRAME, Block, Rows
 
 Column = NDArray[np.float64]
 
@@ -36,6 +36,15 @@ class Ramp:
     def audible(self, rows: Rows, found: Rows) -> int:
         """Copy those of `rows` to `found` whose value is not, or does not stay, 0; returns how many."""
         return int(_audible(rows, found, self.now, self.left))
+
+
+@njit(nogil=True, cache=True)
+def draw(samples: Block, begin: float, end: float) -> None:
+    """Multiply a block (FRAME,) by a straight line: its last sample by `end`, the one before its first by `begin`."""
+    step = np.float32((end - begin) / FRAME)
+    gain = np.float32(begin)
+    for t in range(FRAME):
+        samples[t] *= gain + step * np.float32(t + 1)
 
 
 @njit(nogil=True, cache=True)

@@ -63,13 +63,13 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "dbtp"),
     [
-        ("", -3.5),
-        ("bitrate = 24000\n", -3.5),
+        ("", -4.0),
+        ("bitrate = 24000\n", -4.0),
         ('bitrate = 24000\nframe = "60ms"\n', -4.0),
-        ('bitrate = 24000\nframe = "60ms"\napplication = "voip"\n', -3.0),
-        ('bitrate = 128000\napplication = "voip"\n', -3.0),
+        ('bitrate = 24000\nframe = "60ms"\napplication = "voip"\n', -4.25),
+        ('bitrate = 128000\napplication = "voip"\n', -3.5),
         ("bitrate = 48000\n", -3.0),
-        ("bitrate = 48000\nchannels = 2\n", -3.5),
+        ("bitrate = 48000\nchannels = 2\n", -4.0),
         ("bitrate = 64000\n", -2.5),
         ('bitrate = 128000\nframe = "40ms"\n', -2.5),
         ('bitrate = 16000\napplication = "lowdelay"\nframe = "40ms"\n', -4.5),

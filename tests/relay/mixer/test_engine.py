@@ -201,7 +201,7 @@ def test_a_bus_rests_when_nothing_has_come_in_for_the_tail_and_wakes_with_the_fi
     from relay.mixer.operators import Bypass, Operators
 
     limiter, none = Counting(), Bypass()
-    engine = MixEngine(2, 4, Operators(none, none, limiter, none))
+    engine = MixEngine(2, 4, Operators(none, none, none, limiter, none))
     feed = Noise(1)
     source, used, idle = engine.add_input(feed), engine.add_bus(channels=2), engine.add_bus()
     used.route(source, 0)
@@ -232,7 +232,7 @@ def test_nothing_is_left_of_what_an_operator_wrote_to_a_bus_that_has_come_to_res
     from relay.mixer.operators import Bypass, Operators
 
     none = Bypass()
-    engine = MixEngine(1, 1, Operators(none, none, Ringing(), none))
+    engine = MixEngine(1, 1, Operators(none, none, none, Ringing(), none))
     feed = Noise(1)
     source, bus = engine.add_input(feed), engine.add_bus()
     bus.route(source, 0)
