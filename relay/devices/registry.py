@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final
@@ -25,6 +26,8 @@ class Registry:
         self.throttled = 0
         self.known_on_air: dict[str, bool] = {}
         """What all links of a channel have been told; no entry while one may not have been."""
+        self.attended = asyncio.Event()
+        """Set while a channel has links."""
         self._links: dict[str, Link] = {}
         self._of_channel: dict[str, set[Link]] = {}
         self._telemetry: dict[str, tuple[Telemetry, float]] = {}
@@ -101,6 +104,7 @@ class Registry:
         if channel:
             self._of_channel.setdefault(channel, set()).add(link)
             self.known_on_air.pop(channel, None)
+            self.attended.set()
 
     def _leave_channel(self, link: Link) -> None:
         channel = link.settings.channel
@@ -111,3 +115,5 @@ class Registry:
         if not links:
             del self._of_channel[channel]
             self.known_on_air.pop(channel, None)
+        if not self._of_channel:
+            self.attended.clear()

@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 TOKEN_TTL_S: Final = 7200.0
 ON_AIR_POLL_S: Final = 0.05
+UNATTENDED_POLL_S: Final = 1.0
+"""Without receivers only declarations come to an end. Twenty looks a second cost as much as a hundred listeners."""
 HOUSEKEEPING_S: Final = 60.0
 APPLIED_S: Final = 2.0
 """How long a change of settings waits for the receiver's word before it answers."""
@@ -305,7 +307,12 @@ class DeviceService:
     async def _watch_channels(self) -> None:
         while True:
             await self.look_at_channels()
-            await asyncio.sleep(ON_AIR_POLL_S)
+            if self._registry.attended.is_set():
+                await asyncio.sleep(ON_AIR_POLL_S)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(UNATTENDED_POLL_S):
+                        await self._registry.attended.wait()
 
     async def look_at_channels(self) -> None:
         """Tell the receivers of every channel that has come on air or gone since the last look."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from loacodecs.control import CLOSE_TOO_MUCH, Clock, ClockAnswer, OnAir, Receipt, ReceiptOk, Token
+from relay.devices import service
 from relay.devices.link import OUTGOING_MAX
 from relay.devices.service import TOKEN_TTL_S
 from relay.errors import CodeRefused
@@ -79,6 +80,24 @@ async def test_each_change_of_a_channel_is_told_once_to_its_receivers(world: Wor
     for pipe, serving in ((first, one), (second, two), (other, three)):
         pipe.hang_up()
         await ended(serving)
+
+
+async def test_notices_begin_with_the_first_receiver_however_long_nobody_was_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "UNATTENDED_POLL_S", 3600.0)
+    running = asyncio.create_task(world.service.run())
+    for _ in range(2):  # and again after the last one has gone
+        await asyncio.sleep(0)
+        _, pipe, serving = await connect(world, "xa")
+        world.on_air.add("xa")
+        assert await pipe.hear() == OnAir("xa", True)
+        world.on_air.discard("xa")
+        assert await pipe.hear() == OnAir("xa", False)
+        pipe.hang_up()
+        await ended(serving)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_who_joins_a_channel_on_air_is_not_told_twice(world: World) -> None:
