@@ -114,7 +114,8 @@ def test_a_real_device_is_heard_and_opened_again_when_it_was_lost(pulse: PulseSe
         until(lambda: player.state.lost == 1)
         pulse.start()
         until(lambda: player.state.running and not player.state.problem, timeout=10)
-        assert dominant_frequency(heard(pulse)) == pytest.approx(440, abs=0.5)
+        # The server that has come back may take a moment until it plays what it is given.
+        until(lambda: dominant_frequency(heard(pulse)) == pytest.approx(440, abs=0.5), timeout=10)
     finally:
         player.stop()
 
@@ -131,15 +132,15 @@ def test_after_an_underrun_the_announced_times_are_right_again(pulse: PulseServe
 
     player = play(card(), render)
     try:
-        until(lambda: len(listener.calls) > 40)
+        until(lambda: len(listener.calls) > 100)  # what the server says of its latency has settled
         before = listener.ahead_s()
         due.set()
         until(lambda: player.state.underruns == 1)
         count = len(listener.calls)
         until(lambda: len(listener.calls) > count + 40)
-        assert player.state.lost == 0
         assert 0.05 < before < 0.15
-        assert listener.ahead_s() == pytest.approx(before, abs=0.01)
+        until(lambda: listener.ahead_s() == pytest.approx(before, abs=0.01))
+        assert player.state.lost == 0
     finally:
         player.stop()
 
