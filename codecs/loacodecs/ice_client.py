@@ -83,6 +83,7 @@ class IceClient:
         self._next_consent: float | None = None
         #: When the last authentic response to a check of the selected pair came.
         self.last_check: float | None = None
+        self._alive = 0.0
         #: Seconds from the last check that was answered to its answer; a repeated check is not measured.
         self.round_trip: float | None = None
         self.controlling = True
@@ -131,6 +132,10 @@ class IceClient:
         self._consent_since = now
         if self._next_consent is not None:
             self._next_consent = now
+
+    def note_alive(self, now: float) -> None:
+        """The peer sent authentic media: consent is not lost while it does, though the answers to checks may be."""
+        self._alive = max(self._alive, now)
 
     def is_checked(self, addr: Address) -> bool:
         """Tell whether `addr` answered a check of ours or sent an authentic one."""
@@ -278,8 +283,8 @@ class IceClient:
             self._next_consent = now + self._consent_wait()
 
     def _consent_end(self) -> float:
-        """When the consent given last runs out."""
-        return max(self.last_check or 0.0, self._consent_since) + self._consent_timeout
+        """When the consent given last runs out, if nothing more comes."""
+        return max(self.last_check or 0.0, self._consent_since, self._alive) + self._consent_timeout
 
     def _consent_wait(self) -> float:
         """The interval, randomised by ±20 % (RFC 7675 §5.1)."""

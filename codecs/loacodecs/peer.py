@@ -208,6 +208,8 @@ class Peer:
     def note_authentic(self, now: float) -> None:
         """The shell itself had an authentic check or packet of the peer at `now`."""
         self.last_received = max(self.last_received, now)
+        if isinstance(self._ice, IceClient):
+            self._ice.note_alive(now)
 
     @property
     def round_trip(self) -> float | None:
@@ -322,7 +324,7 @@ class Peer:
         except SrtpError as error:
             self._refuse(_REASONS.get(error.reason, error.reason))
             return
-        self.last_received = now
+        self.note_authentic(now)
         self._put(event)
 
     def _send(self, packet: bytes, *, rtcp: bool) -> bool:

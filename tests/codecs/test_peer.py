@@ -252,6 +252,20 @@ def test_a_publisher_that_only_sends_media_stays() -> None:
     assert session.server.closed is None
 
 
+def test_a_listener_that_hears_media_stays_though_no_answer_to_a_check_arrives() -> None:
+    """Losses of a mobile link come in bursts, and one burst may take the few answers of half a minute."""
+    session = Session()
+    session.connect()
+    session.wire.drop = lambda data, source, _target: source == SERVER and data[0] < 4
+    for sequence in range(90):
+        session.server.peer.send_rtp(rtp(sequence))
+        session.wire.run(1.0)
+    assert session.client.closed is None
+    assert session.wire.run(31.0, lambda: session.client.closed is not None)
+    assert session.client.closed is not None
+    assert session.client.closed.reason == "consent_lost"
+
+
 def test_who_never_connects_is_closed() -> None:
     session = Session()
     session.wire.drop = lambda _data, _source, _target: True
