@@ -28,7 +28,8 @@ def test_two_receivers_on_a_lan_play_everything_in_step(tmp_path: Path) -> None:
     assert 4000 < report["data_bytes_per_s"] < 10_000
     assert 0 < report["edge_cpu_percent"] < 50
     assert 10 < report["edge_mb"] < 120
-    assert [one["frames"] for one in report["receivers"]] == [300, 300]
+    # Six seconds begin anywhere within a frame of 20 ms
+    assert {one["frames"] for one in report["receivers"]} <= {300, 301}
     assert page.read_text().startswith("<!doctype html>")
 
 
