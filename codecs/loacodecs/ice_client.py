@@ -134,7 +134,10 @@ class IceClient:
             self._next_consent = now
 
     def note_alive(self, now: float) -> None:
-        """The peer sent authentic media: consent is not lost while it does, though the answers to checks may be."""
+        """The peer sent authentic media: consent is not lost while it does, though the answers to checks may be.
+
+        That is wider than RFC 7675 §5.1, which takes answers alone; who seals media with the session's keys is there.
+        """
         self._alive = max(self._alive, now)
 
     def is_checked(self, addr: Address) -> bool:

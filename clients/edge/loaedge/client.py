@@ -209,7 +209,7 @@ class WebRtcClient:
             self._pump()
 
     def set_consent(self, *, interval_s: float, timeout_s: float) -> None:
-        """Renew consent at once, then every `interval_s`; the session is lost after `timeout_s` without it."""
+        """Renew consent at once, then every `interval_s`; lost after `timeout_s` without it or media."""
         if self._peer is not None and self.state == "connected":
             self._peer.set_consent(self._loop.time(), interval=interval_s, timeout=timeout_s)
             self._on_timer()
