@@ -178,7 +178,7 @@ class Peer:
             self._ice.add_candidates(candidates)
 
     def set_consent(self, now: float, *, interval: float, timeout: float) -> None:
-        """As client, ask for consent at the next `on_timeout`, then every `interval` s; `timeout` s of silence end it."""
+        """As client, ask for consent at the next `on_timeout`, then every `interval` s; lost by `timeout` s silence."""
         self._consent_timeout = timeout
         if isinstance(self._ice, IceClient):
             self._ice.set_consent(now, interval=interval, timeout=timeout)
