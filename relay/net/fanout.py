@@ -226,11 +226,12 @@ class Sent:
 class FanoutEngine:
     """Seals and sends packets to groups of rows with up to `threads` threads (0: one per core).
 
-    The first use compiles the kernels or loads them from the cache on disk; `warm_up` does it before
-    anything is on air. `close` ends the threads.
+    `row_ps` is what a row is taken to cost, in picoseconds, until that is measured: it decides how many threads serve
+    a batch (`kernel.shards_for`). The first use compiles the kernels or loads them from the cache on disk; `warm_up`
+    does it before anything is on air. `close` ends the threads.
     """
 
-    def __init__(self, table: FanoutTable, threads: int = 0) -> None:
+    def __init__(self, table: FanoutTable, threads: int = 0, row_ps: int = kernel.FIRST_ROW_PS) -> None:
         self.table = table
         self.threads = threads or os.cpu_count() or 1
         self._columns = tuple(table.columns.values())
@@ -249,9 +250,9 @@ class FanoutEngine:
         self._rtp = np.array(addresses, np.int64)
         self._rtcp = self._rtp.copy()
         self._rtcp[0] = srtp.PROTECT_RTCP_ADDRESS
-        self._threads = np.ones(1, np.int64)
+        self._pool = np.array([1, row_ps], np.int64)
         self.arguments = (
-            *self._arguments(0), self._job, self._results, self._rows, self._threads,
+            *self._arguments(0), self._job, self._results, self._rows, self._pool,
         )  # fmt: skip
         """What `forward_kernel` sends with."""
         self._eventfds = [os.eventfd(0) for _ in range(self.threads)]
@@ -261,6 +262,7 @@ class FanoutEngine:
     def warm_up(self) -> None:
         """Compile or load the kernels and start the shards' threads; no packet leaves."""
         empty = Packet(0, 0, b"")
+        kernel.shards_for(0, self._pool)
         self.send_rows(self._rows[:0], empty)
         self.report(self._rows[:0], 0, 0, b"\0" * 4, 0)
         for shard in range(1, self.threads):
@@ -269,7 +271,7 @@ class FanoutEngine:
             )
             worker.start()
             self._workers.append(worker)
-        self._threads[0] = 1 + len(self._workers)
+        self._pool[kernel.THREADS] = 1 + len(self._workers)
         self._job[0] = 0
         self._load(empty)
         # Answered only when every shard has loaded its kernel and waits for work.
@@ -283,7 +285,7 @@ class FanoutEngine:
         for worker in self._workers:
             worker.join()
         self._workers.clear()
-        self._threads[0] = 1
+        self._pool[kernel.THREADS] = 1
         for fd in self._eventfds:
             os.close(fd)
         self._eventfds.clear()
@@ -293,7 +295,7 @@ class FanoutEngine:
     def send(self, group: Group, packet: Packet) -> Sent:
         """Send `packet` to every row of `group`."""
         count = group.count
-        shards = min(1 + len(self._workers), max(1, count // kernel.SHARD_ROWS))
+        shards = kernel.shards_for(count, self._pool)
         if shards == 1:
             return self.send_rows(group.rows[:count], packet)
         self._rows[:count] = group.rows[:count]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from relay.net.kernel import MAX_PAYLOAD, SHARD_ROWS, run_batch, seal_and_send
+from relay.net.kernel import MAX_PAYLOAD, learn, run_batch, seal_and_send, shards_for
 from relay.net.native import call_clock, call_seal, pointer
 from relay.net.upkeep_kernel import DONE, LEFT, get16, get32, hash_address
 
@@ -112,9 +112,9 @@ def refuse(state, status):
 
 
 @njit(nogil=True, cache=True)
-def deliver(data, header, size, timestamp, state, engine):
-    """Seal the opened packet for every row of the channel and send it; returns (sent, dropped, failed)."""
-    columns, stores, payload, packet, work, native, job, results, rows, threads = engine
+def deliver(data, header, size, timestamp, shards, state, engine):
+    """Seal the opened packet for the channel's rows, send it by `shards` threads; returns (sent, dropped, failed)."""
+    columns, stores, payload, packet, work, native, job, results, rows, _ = engine
     group = carray(pointer(state[GROUP]), 3, np.int64)
     count = group[COUNT]
     if count == 0:
@@ -127,8 +127,7 @@ def deliver(data, header, size, timestamp, state, engine):
     packet[3] = timestamp
     packet[4] = 0
     members = carray(pointer(state[ROWS]), count, np.int32)
-    shards = min(threads[0], count // SHARD_ROWS)
-    if shards <= 1:
+    if shards == 1:
         return seal_and_send(members, 0, count, columns, stores, payload, packet, work, native)
     for i in range(count):
         rows[i] = members[i]
@@ -149,12 +148,16 @@ def forward_one(data, size, header, slot, state, now, arrival, ledger, engine, s
     size = np.int64(length[0])
     source_timestamp = get32(data, 4)
     timestamp = (source_timestamp + state[TIMESTAMP_BASE]) & 0xFFFFFFFF
+    group, pool = carray(pointer(state[GROUP]), 3, np.int64), engine[-1]
+    shards = shards_for(group[COUNT], pool)
     began = monotonic(timespec, native)
-    sent, dropped, failed = deliver(data, header, size, timestamp, state, engine)
+    sent, dropped, failed = deliver(data, header, size, timestamp, shards, state, engine)
+    seconds = monotonic(timespec, native) - began
+    learn(group[COUNT], shards, seconds, pool)
     at = used[0]
     times[at, 0] = now
     times[at, 1] = arrival
-    times[at, 2] = monotonic(timespec, native) - began
+    times[at, 2] = seconds
     entry = entries[at]
     entry[ENTRY_SLOT] = slot
     entry[ENTRY_SIZE] = size

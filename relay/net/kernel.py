@@ -31,9 +31,18 @@ SCRATCH = 1536
 MAX_PAYLOAD = 1400
 """Octets of payload that always fit one datagram of an Ethernet path (RFC 8085 §3.2)."""
 
-SHARD_ROWS = 768
-"""Rows a shard should have at the least. Two threads that send over one socket pass its counters to and fro, which
-costs more CPU than they save; below 2 ms for a whole batch nobody gains by being served by two."""
+SHARD_PS = 4_000_000_000
+"""A shard should be worth this many picoseconds at the least, 4 ms. Two threads that send over one socket pass its
+counters to and fro: that costs a tenth of the CPU and makes the sound less even, for 2 ms of a whole batch."""
+
+FIRST_ROW_PS = 4_000_000
+"""What a row is taken to cost before a batch was measured."""
+
+THREADS, ROW_PS = range(2)
+"""Fields of a pool: its threads, and what sealing and sending a row takes one of them, in picoseconds."""
+
+LEARN_ROWS = 64
+"""Smaller batches say more of how cold the processor's caches were than of a row."""
 
 EAGAIN = 11
 _MSG_DONTWAIT = 0x40
@@ -197,6 +206,21 @@ def report_and_send(rows, start, stop, table, stores, template, report, work, na
         sent += s
         dropped += d
     return sent, dropped, failed
+
+
+@njit(nogil=True, cache=True)
+def shards_for(count, pool):
+    """How many threads of `pool` (int64: the fields of a pool) should serve a batch of `count` rows."""
+    return max(1, min(pool[THREADS], count * pool[ROW_PS] // SHARD_PS))
+
+
+@njit(nogil=True, cache=True)
+def learn(count, shards, seconds, pool):
+    """Learn from a batch what a row costs: an average of some 64, where an interrupted one counts threefold."""
+    if count >= LEARN_ROWS:
+        known = pool[ROW_PS]
+        row = np.int64(seconds * 1e12 * shards / count)
+        pool[ROW_PS] = max(1, known + (min(row, 3 * known) - known) // 64)
 
 
 @njit(nogil=True, cache=True)

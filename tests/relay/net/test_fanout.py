@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loacodecs import rtcp, srtp
-from relay.net import sockaddr
+from relay.net import kernel, sockaddr
 from relay.net.fanout import FanoutEngine, FanoutTable, Group, Packet, Row, row_secrets
 from relay.net.kernel import MAX_PAYLOAD
 from relay.net.templates import BYE, SDES
@@ -30,7 +30,7 @@ def keys_of(profile: srtp.Profile, seed: int = 1) -> srtp.Keys:
 class Receivers:
     """Sockets that play listeners, one sending socket, a table and an engine."""
 
-    def __init__(self, count: int, threads: int, family: int = socket.AF_INET) -> None:
+    def __init__(self, count: int, threads: int, family: int = socket.AF_INET, row_us: int = 4) -> None:
         host = "127.0.0.1" if family == socket.AF_INET else "::1"
         self.sender = socket.socket(family, socket.SOCK_DGRAM)
         self.sender.setblocking(False)
@@ -39,7 +39,7 @@ class Receivers:
             sock.bind((host, 0))
             sock.settimeout(2.0)
         self.table = FanoutTable(max(count, 4))
-        self.engine = FanoutEngine(self.table, threads)
+        self.engine = FanoutEngine(self.table, threads, row_ps=row_us * 1_000_000)
         self.engine.warm_up()
         self.family = family
 
@@ -167,7 +167,7 @@ def _rows(*indices: int) -> npt.NDArray[np.int32]:
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_every_row_of_a_group_hears_each_packet_once(threads: int, family: int) -> None:
-    receivers = Receivers(600, threads, family)
+    receivers = Receivers(600, threads, family, row_us=20)  # 12 ms of work: there are threads for it
     try:
         group = Group(receivers.table.capacity)
         keys = keys_of(srtp.Profile.AEAD_AES_128_GCM)
@@ -186,6 +186,39 @@ def test_every_row_of_a_group_hears_each_packet_once(threads: int, family: int) 
                 sock.recv(2048)
     finally:
         receivers.close()
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_us", "threads", "shards"),
+    [
+        (0, 4, 8, 1),
+        (200, 4, 8, 1),
+        (1999, 4, 8, 1),
+        (2000, 4, 8, 2),
+        (10_000, 4, 8, 8),
+        (10_000, 4, 2, 2),
+        (3000, 1.8, 2, 1),
+    ],
+)
+def test_a_batch_is_shared_out_by_the_time_it_takes(
+    rows: int, row_us: float, threads: int, shards: int
+) -> None:
+    assert kernel.shards_for(rows, np.array([threads, int(row_us * 1e6)])) == shards
+
+
+def test_what_a_row_costs_is_learned_and_an_interruption_changes_it_little() -> None:
+    pool = np.array([2, kernel.FIRST_ROW_PS])
+    for _ in range(500):
+        kernel.learn(1000, 1, 0.0015, pool)
+    assert pool[kernel.ROW_PS] == pytest.approx(1_500_000, rel=0.02)
+    kernel.learn(1000, 2, 1.0, pool)
+    assert pool[kernel.ROW_PS] == pytest.approx(1_500_000, rel=0.05)
+    for _ in range(500):
+        kernel.learn(1000, 2, 0.003, pool)
+    assert pool[kernel.ROW_PS] == pytest.approx(6_000_000, rel=0.02)
+    kernel.learn(3, 1, 0.001, pool)
+    kernel.learn(0, 1, 0.001, pool)
+    assert pool[kernel.ROW_PS] == pytest.approx(6_000_000, rel=0.02)
 
 
 def test_rows_of_several_sockets_leave_by_their_own(few: Receivers) -> None:
