@@ -39,11 +39,16 @@ SECURITY_HEADERS: Final = {
 _SERVED_SUFFIXES: Final = frozenset({".js", ".css", ".svg", ".png", ".woff2", ".webmanifest"})
 _PRIVATE: Final = frozenset({"node_modules", "tests"})
 _NOT_FOUND: Final = """<!doctype html>
-<html lang="vi"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Loa: 404</title></head><body>
-<h1>Không có kênh này</h1><p>Hãy kiểm tra lại địa chỉ, hoặc <a href="/">xem các kênh</a>.</p>
-<hr><h1 lang="en">No such channel</h1><p lang="en">Check the address, or <a href="/">see the channels</a>.</p>
-</body></html>
+<html lang="vi"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>Loa: 404</title>
+<link rel="icon" href="{root}static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="{root}static/css/base.css"></head><body>
+<header class="bar"><a class="brand" href="{root}"><img src="{root}static/icon.svg" alt="" width="32" height="32">
+<span>Loa</span></a></header>
+<main class="page">
+<h1>Không có kênh này</h1><p>Hãy kiểm tra lại địa chỉ, hoặc <a href="{root}">xem các kênh</a>.</p>
+<h2 lang="en">No such channel</h2><p lang="en">Check the address, or <a href="{root}">see the channels</a>.</p>
+</main></body></html>
 """
 
 
@@ -99,24 +104,24 @@ def install(routes: APIRouter, core: RelayCore, config: Config, folder: Path) ->
                 return PlainTextResponse(f"the page {name} is not installed\n", 404)
             raise
 
-    def not_found() -> Response:
-        return HTMLResponse(_NOT_FOUND, 404, SECURITY_HEADERS)
+    def not_found(root: str) -> Response:
+        return HTMLResponse(_NOT_FOUND.format(root=root), 404, SECURITY_HEADERS)
 
     async def index(request: Request) -> Response:
         return await page("index.html", request)
 
     async def listen(channel: str, request: Request) -> Response:
-        return await page("listen.html", request) if exists(channel) else not_found()
+        return await page("listen.html", request) if exists(channel) else not_found("./")
 
     async def publish(channel: str, request: Request) -> Response:
         if not exists(channel):
-            return not_found()
+            return not_found("../")
         settings = config.channels.named.get(channel)
         meets = settings is not None and settings.mode == "mix" and settings.meeting.enabled
         return await page("meeting.html" if meets else "publish.html", request)
 
     async def without_slash(channel: str) -> Response:
-        return RedirectResponse(f"/{channel}", 308) if exists(channel) else not_found()
+        return RedirectResponse(f"/{channel}", 308) if exists(channel) else not_found("../")
 
     async def robots() -> Response:
         return PlainTextResponse("User-agent: *\nDisallow: /\n")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 PATIENCE_MS = 30_000
+
+#: A level of a tone that is neither faint nor too loud, as the meters tell it.
+LEVEL = re.compile("\N{MINUS SIGN}[12][0-9] dBFS$")
 
 _HEAR = """async ([wanted, patience]) => {
   const audio = document.querySelector("audio");

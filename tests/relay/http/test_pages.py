@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urljoin
+
 import pytest
 
 from relay.config import ChannelsConfig
+from relay.http.pages import package_folder
 from relay.ports import ChannelState
 from tests.relay.http.conftest import Surface
 
@@ -65,6 +69,9 @@ async def test_an_unknown_channel_is_a_404_page(surface: Surface, path: str) -> 
         response = await client.get(path)
     assert response.status_code == 404
     assert "listen.html" not in response.text
+    leads = {urljoin(path, link) for link in re.findall(r'(?:href|src)="([^"]+)"', response.text)}
+    assert leads == {"/", "/static/icon.svg", "/static/css/base.css"}
+    assert all((package_folder() / at.removeprefix("/static/")).exists() for at in leads - {"/"})
 
 
 async def test_with_auto_every_name_is_a_channel(surface: Surface) -> None:
