@@ -1,4 +1,4 @@
-"""From what is heard, moment by moment, to one receipt per programme. Time is an argument."""
+"""From what is heard, moment by moment, to a receipt per programme, or per part of a long one. Time is an argument."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .receipts import ReceiptBook
 
 GAP_S: Final = 10.0
 """A programme that is not heard for so long has ended; pauses of speech are shorter."""
+PART_S: Final = 6 * 3600.0
+"""A programme that goes on for longer has a receipt for each such part: a channel may be on air for weeks."""
 UPDATE_S: Final = 60.0
 """How often a running programme is written down: what a power cut may take."""
 BLIND_S: Final = 3.0
@@ -138,7 +140,9 @@ class SpanTracker:
             elif heard.programme:
                 # A pause since the last sound belongs to the programme.
                 span.add(heard, now - span.last, now)
-                if now - span.written >= UPDATE_S:
+                if now - span.began >= PART_S:
+                    self._finish("")
+                elif now - span.written >= UPDATE_S:
                     span.written = now
                     self._book.update(span.receipt(""))
         elif span is not None:

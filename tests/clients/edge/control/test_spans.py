@@ -9,7 +9,7 @@ import pytest
 
 from loacodecs.control import Receipt
 from loaedge.control.receipts import INTERRUPTED, ReceiptBook
-from loaedge.control.spans import GAP_S, Heard, SpanTracker
+from loaedge.control.spans import GAP_S, PART_S, Heard, SpanTracker
 from tests.support.fake_link_relay import RELAY_TIME
 
 LIVE = Heard("commune-1", "commune-1", RELAY_TIME, 0.0, -20.0)
@@ -60,6 +60,20 @@ def test_pauses_of_speech_are_part_of_it(evening: Evening) -> None:
         evening.hear(NOTHING, GAP_S - 2)
     evening.hear(NOTHING, GAP_S)
     assert len(evening.receipts()) == 1
+
+
+def test_a_channel_that_is_on_air_for_days_has_a_receipt_for_each_part(evening: Evening) -> None:
+    evening.hear(replace(LIVE, concealed_ms=300.0), PART_S + 1)
+    evening.hear(replace(LIVE, concealed_ms=800.0), PART_S)
+    evening.hear(replace(LIVE, concealed_ms=800.0, hindered="muted"), 60)
+    evening.hear(NOTHING, GAP_S + 1)
+    first, second, third = evening.receipts()
+    assert (first.started, first.ended) == (RELAY_TIME + 50, RELAY_TIME + 50 + PART_S)
+    assert (second.started, second.ended) == (first.ended, first.ended + PART_S)
+    assert (third.started, third.ended) == (second.ended, second.ended + 60)
+    assert [part.outcome for part in (first, second, third)] == ["played", "played", "not heard: muted"]
+    assert [part.concealed_ms for part in (first, second, third)] == [0.0, 500.0, 0.0]
+    assert second.played_ratio == pytest.approx(1 - 0.5 / PART_S)
 
 
 def test_another_programme_is_another_receipt(evening: Evening) -> None:
