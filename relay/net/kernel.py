@@ -11,6 +11,7 @@ Arguments that several kernels share:
     table    the tuple of columns in the order of `fanout.COLUMNS`
     stores   (socket addresses, secrets), a line of octets for each row
     work     what one thread owns: (scratch, messages, vectors, rows queued, nonce, length, context)
+    pool     int64: the threads there are, and what a row is measured to cost (`THREADS`, `ROW_PS`)
     native   int64 addresses: srtp_protect, sendmmsg, errno, read, write, and the ciphers' five (see `seal`)
 """
 

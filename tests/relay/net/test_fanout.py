@@ -221,6 +221,22 @@ def test_what_a_row_costs_is_learned_and_an_interruption_changes_it_little() -> 
     assert pool[kernel.ROW_PS] == pytest.approx(6_000_000, rel=0.02)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_engine_learns_from_what_it_sends(threads: int) -> None:
+    """Also from what came through no session, such as a mix: such relays forward nothing."""
+    receivers = Receivers(200, threads, row_us=100)
+    try:
+        group = Group(receivers.table.capacity)
+        keys = keys_of(srtp.Profile.AEAD_AES_128_GCM)
+        for i in range(200):
+            group.add(receivers.table.add(receivers.row(i, keys)))
+        for number in range(150):
+            receivers.engine.send(group, Packet(number, 960 * number, b"sound"))
+        assert 0 < receivers.engine.row_s < 60e-6
+    finally:
+        receivers.close()
+
+
 def test_rows_of_several_sockets_leave_by_their_own(few: Receivers) -> None:
     keys = keys_of(PROFILES[0])
     other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""One receipt per programme, from what is heard each second."""
+"""A receipt per programme, or per part of a long one, from what is heard each second."""
 
 from __future__ import annotations
 
