@@ -12,8 +12,8 @@ from bench.diff import load, regressions
 from bench.present import schema
 from tests.support.reports import relay_report
 
-BASELINE = Path(__file__).resolve().parents[2] / "bench" / "baselines" / "relay-200"
-# Another CPU or kernel moves the ratio by some tens of per cent; a Python object a packet doubles it
+BASELINE = Path(__file__).resolve().parents[2] / "bench" / "baselines" / "relay-1000"
+# Another CPU or kernel moves the ratio by some tens of per cent; a Python object a packet and listener doubles it
 ALLOWED = 0.75
 TRIES = 3
 
@@ -22,12 +22,15 @@ TRIES = 3
 def test_the_relay_costs_no_more_over_the_floor_than_the_baseline_allows(tmp_path: Path) -> None:
     """The best of up to three runs, since others may use the machine meanwhile: both costs are CPU time of one run, so
     a generator that was short of it is excused.
+
+    Many listeners, since the floor is paid for each and never waits, while the relay wakes up fifty times a second:
+    with 200, what a host takes away meanwhile (caches, clock) made the ratio anything from 1.8 to 5 within a day.
     """
     baseline = load(BASELINE)
     complaints: list[str] = []
     for number in range(TRIES):
         file, page = tmp_path / f"{number}.json", tmp_path / f"{number}.html"
-        command = ["relay", "--listeners", "200", "--duration", "4", "--json", str(file), "--html", str(page)]
+        command = ["relay", "--listeners", "1000", "--duration", "4", "--json", str(file), "--html", str(page)]
         result = CliRunner().invoke(bench, command)
         assert file.exists(), result.output
         report = schema.read(file)
