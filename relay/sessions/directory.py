@@ -50,14 +50,20 @@ class Directory:
                 del self._by_source[source]
 
     def own(self, session: Session, source: bytes) -> Session | None:
-        """Datagrams from `source` are `session`'s from now on; a check has proved it. Returns whose they were."""
+        """Datagrams from `source` are `session`'s from now on; a check has proved it. Returns whose they were.
+
+        What goes to `source` leaves by the socket that the check came by. The address media goes to stays known.
+        """
         before = self._by_source.get(source)
         session.sources.pop(source, None)
         session.sources[source] = None
+        if session.port is not None:
+            session.ports[self.text(source)] = session.port
         self._by_source[source] = session
         if len(session.sources) > SOURCES:
-            oldest = next(iter(session.sources))
+            oldest = next(known for known in session.sources if self.text(known) != session.peer.remote)
             del session.sources[oldest]
+            session.ports.pop(self.text(oldest), None)
             if self._by_source.get(oldest) is session:
                 del self._by_source[oldest]
         return before

@@ -266,8 +266,9 @@ class Hub:
             elif isinstance(output, Transmit):
                 if checked and output.addr == self._directory.text(checked):
                     self._own(session, checked)
-                if session.port is not None:
-                    session.port.send(output.data, output.addr)
+                port = session.port_to(output.addr)
+                if port is not None:
+                    port.send(output.data, output.addr)
             elif isinstance(output, Rtcp):
                 self._on_rtcp(session, output.data, now, arrival)
             elif isinstance(output, Connected):
@@ -338,13 +339,12 @@ class Hub:
         self._joining.pop(session.id, None)
         self.joins[session.kind] += 1
         self.join_seconds.observe(now - session.created)
-        listener = self.listeners.get(session.id)
-        if listener is not None and session.port is not None:
+        listener, port = self.listeners.get(session.id), session.port_to(connected.remote)
+        if listener is not None and port is not None:
             if self.table.full:
                 self.close(session, "table_full", now)
                 return
-            address = session.port.pack(connected.remote)
-            listener.start(self.table, connected.keys, session.port.fd, address, now)
+            listener.start(self.table, connected.keys, port.fd, port.pack(connected.remote), now)
             self.deliveries.joined(listener)
             self._reporter.welcome(listener, self._wall())
             listener.recall(self._engine, now)
@@ -358,11 +358,13 @@ class Hub:
         )
 
     def _on_moved(self, session: Session, address: Address) -> None:
-        if session.port is not None:
-            self._keeper.moved(session, session.port)
+        port = session.port_to(address)
+        if port is None:
+            return
+        self._keeper.moved(session, port)
         listener = self.listeners.get(session.id)
-        if listener is not None and listener.row is not None and session.port is not None:
-            self.table.set_address(listener.row, session.port.fd, session.port.pack(address))
+        if listener is not None and listener.row is not None:
+            self.table.set_address(listener.row, port.fd, port.pack(address))
 
     def _own(self, session: Session, source: bytes) -> None:
         """Datagrams from `source` are `session`'s from now on; a check has proved it."""

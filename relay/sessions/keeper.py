@@ -29,8 +29,11 @@ class Keeper:
     def admit(self, listener: Listener, now: float) -> bool:
         """Let the kernel answer the listener's checks and read its reports; whether it can."""
         session = listener.session
-        peer, port = session.peer, session.port
-        if not self.upkeep.available or peer.remote is None or port is None or peer.state != "connected":
+        peer = session.peer
+        if not self.upkeep.available or peer.remote is None or peer.state != "connected":
+            return False
+        port = session.port_to(peer.remote)
+        if port is None:
             return False
         slot = self.table.add(
             port.pack(peer.remote),

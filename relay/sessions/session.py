@@ -60,10 +60,17 @@ class Session:
         self.connected_at: float | None = None
         self.etag = secrets.token_urlsafe(9)
         self.port: Port | None = None
+        """A pull's own socket; of others the one that something came by last."""
         self.sources: dict[bytes, None] = {}
         """Packed addresses the peer proved to send from, newest last, bounded."""
+        self.ports: dict[Address, Port] = {}
+        """The sockets they were checked by: a peer may have a way by IPv4 and one by IPv6."""
         self.closed = False
         self.on_closed: Callable[[str], None] | None = None
+
+    def port_to(self, address: Address) -> Port | None:
+        """The socket that reaches `address`."""
+        return self.ports.get(address, self.port)
 
     def __repr__(self) -> str:
         return f"<{self.kind} session {self.number} on {self.channel.name}>"
