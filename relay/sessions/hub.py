@@ -54,6 +54,8 @@ class _Waiting(NamedTuple):
     data: bytes
     source: bytes
     arrival: float
+    session: Session | None = None
+    """Whose RTCP it is, where compiled code has opened it."""
 
 
 class Hub:
@@ -196,7 +198,7 @@ class Hub:
             if fate == LEFT:
                 self.on_datagram(batch.port, data, source, batch.now, arrival)
             elif (session := self._directory.by_address(-1, source)) is not None:
-                self._on_rtcp(session, data, batch.now, arrival)
+                self._defer(_Waiting(batch.port, data, source, arrival, session))
 
     def on_datagram(self, port: UdpPort, data: bytes, source: bytes, now: float, arrival: float) -> None:
         """Media of a known publisher goes out at once; everything else waits its turn."""
@@ -211,15 +213,17 @@ class Hub:
             if publisher is not None:
                 self._accounts.arm(publisher, source, port.fd)
             return
-        if len(self._deferred) == DEFERRED:
-            self.refused["queue_full"] += 1
-        self._deferred.append(_Waiting(port, data, source, arrival))
+        self._defer(_Waiting(port, data, source, arrival))
 
     def work(self, now: float) -> bool:
         """Handle one deferred datagram."""
         if not self._deferred:
             return False
         waiting = self._deferred.popleft()
+        if waiting.session is not None:
+            if not waiting.session.closed:
+                self._on_rtcp(waiting.session, waiting.data, now, waiting.arrival)
+            return True
         session = self._directory.find(waiting.port.fd, waiting.data, waiting.source)
         if session is not None and not session.closed:
             if session.port is None or session.kind != "pull":
@@ -251,6 +255,11 @@ class Hub:
         return self.deliveries.deadline()
 
     # -- inside
+
+    def _defer(self, waiting: _Waiting) -> None:
+        if len(self._deferred) == DEFERRED:
+            self.refused["queue_full"] += 1
+        self._deferred.append(waiting)
 
     def _feed(self, session: Session, data: bytes, source: bytes, now: float, arrival: float) -> None:
         session.peer.receive(now, data, self._directory.text(source))
@@ -350,12 +359,8 @@ class Hub:
             listener.recall(self._engine, now)
             if not self._keeper.admit(listener, now):
                 self._unkept[session.id] = session
-        log.info(
-            "%s connected in %.0f ms",
-            session,
-            1e3 * (now - session.created),
-            extra={"session": session.id},
-        )
+        passed_ms = 1e3 * (now - session.created)
+        log.info("%s connected in %.0f ms", session, passed_ms, extra={"session": session.id})
 
     def _on_moved(self, session: Session, address: Address) -> None:
         port = session.port_to(address)

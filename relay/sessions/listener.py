@@ -167,11 +167,15 @@ class Listener:
         self._before = kept
 
     def on_rtcp(self, packets: list[rtcp.Packet], engine: FanoutEngine, now: float, ntp: int) -> None:
-        """Take receiver reports and answer NACKs; it is `now` (monotonic) and `ntp` (Q32.32)."""
+        """Take receiver reports and answer NACKs; it is `now` (monotonic) and `ntp` (Q32.32).
+
+        Of what one datagram asks for, the first `rtcp.NACK_MAX` packets are looked at.
+        """
+        asked = [number for packet in packets if isinstance(packet, rtcp.Nack) for number in packet.lost]
+        if asked:
+            self._retransmit(asked, engine, now)
         for packet in packets:
-            if isinstance(packet, rtcp.Nack):
-                self._retransmit(packet.lost, engine, now)
-            elif isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
+            if isinstance(packet, rtcp.ReceiverReport | rtcp.SenderReport):
                 for report in packet.reports:
                     if report.ssrc == self.ssrc:
                         self.note(report.fraction_lost, report.packets_lost, report.jitter)
@@ -187,10 +191,11 @@ class Listener:
         terms = self._terms
         return terms.red if form.redundancy and terms.red is not None else terms.opus
 
-    def _retransmit(self, lost: tuple[int, ...], engine: FanoutEngine, now: float) -> None:
+    def _retransmit(self, lost: list[int], engine: FanoutEngine, now: float) -> None:
         channel = self.session.channel
-        for sequence in lost:
-            channel.nacks_received += 1
+        channel.nacks_received += len(lost)
+        channel.nacks_refused += max(0, len(lost) - rtcp.NACK_MAX)
+        for sequence in lost[: rtcp.NACK_MAX]:
             was = self._remembered(sequence)
             if self.row is None or was is None or not self._repairs.take(was[0].sequence, now):
                 channel.nacks_refused += 1
