@@ -264,7 +264,7 @@ class Core:
         if not (free or replace):
             raise ChannelBusy(f"channel {name} has a publisher on air; send replace to take over")
         session = self._session("publish", channel, offer, credentials, subject, grant, now)
-        publisher = Publisher(session, self._ingest(offer), offer.opus_payload_type, preempts=not free)
+        publisher = Publisher(session, self._ingest(offer), offer.opus_payload_type, preempts=replace)
         self.hub.add(session, publisher)
         if free:
             publisher.take(now)

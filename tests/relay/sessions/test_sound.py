@@ -91,6 +91,24 @@ async def test_a_busy_channel_refuses_unless_replaced_and_the_old_plays_until_th
         assert old.closed is not None
 
 
+async def test_who_replaces_a_silent_publisher_is_heard_though_the_other_comes_back_first() -> None:
+    with World() as world:
+        old = await world.publisher()
+        listener = await world.listener()
+        old.say(0, b"old")
+        world.advance(2.5)
+        new = await world.publisher(replace=True)
+        world.advance(2.1)
+        old.say(1, b"old is back")
+        world.advance(0.02)
+        new.say(7, b"new")
+        world.advance(0.02)
+        old.say(2, b"old")
+        world.advance(0.02)
+        assert payloads(listener) == [b"old", b"old is back", b"new"]
+        assert old.closed is not None
+
+
 async def test_a_publisher_that_dies_silently_is_noticed_in_two_seconds_and_can_be_followed() -> None:
     with World() as world:
         dead = await world.publisher()
