@@ -155,6 +155,7 @@ class Channel:
 
     def release(self, source: Hashable, ingest: Ingest) -> None:
         """`source` feeds the channel no more; listeners stay, and what its ingest counted."""
+        ingest.end()
         gone, there = self._received
         self._received = gone.and_of(ingest), tuple(each for each in there if each is not ingest)
         if self.source == source:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from loacodecs import rtcp, rtp
 from loacodecs.nack import NackScheduler
+from relay.channels.timeline import MAX_DROPOUT
 
 DUPLICATE_WINDOW = 256
 """Packets behind the newest whose numbers are remembered; older ones are late and dropped."""
+
+LOST_BEHIND = 50
+"""A packet missing so many behind the newest counts as lost: half a second of 10 ms, and no longer asked for."""
 
 REPORT_INTERVAL_S = 1.0
 """Receiver reports to the source: publish pages derive 'the relay hears you' from them."""
@@ -27,6 +31,8 @@ class Ingest:
         self.octets = 0
         self.duplicates = 0
         self.late = 0
+        self.lost = 0
+        """Packets the source sent that did not come in time; it never falls, so what may still come is not in it."""
         self.nacks_sent = 0
         self.ssrc: int | None = None
         self._level_id = level_id
@@ -34,14 +40,10 @@ class Ingest:
         self._report_ssrc = report_ssrc
         self._unwrapper = rtp.SequenceUnwrapper()
         self._scheduler = NackScheduler() if nack else None
+        self._first = 0
         self._highest = -1
         self._seen = 0
         self._next_report = 0.0
-
-    @property
-    def lost(self) -> int:
-        """Packets the source sent that never came (RFC 3550 §A.3)."""
-        return self.statistics.lost
 
     @property
     def waiting(self) -> bool:
@@ -72,6 +74,11 @@ class Ingest:
                 self.level_dbov = float(level[1])
         return True
 
+    def end(self) -> None:
+        """The source has ended: what is missing does not come any more."""
+        self._count_lost(LOST_BEHIND)
+        self._first = self._highest + 1
+
     def captured(self, packet: rtp.RtpPacket) -> float | None:
         """The capture time the packet itself carries, in unix seconds."""
         if not self._capture_id:
@@ -99,6 +106,7 @@ class Ingest:
         return rtcp.serialize(packets) if packets else None
 
     def _restart(self, ssrc: int) -> None:
+        self.end()
         self.ssrc = ssrc
         self._unwrapper = rtp.SequenceUnwrapper()
         self.statistics = rtcp.ReceptionStatistics()
@@ -107,20 +115,32 @@ class Ingest:
         self._highest = -1
         self._seen = 0
 
+    def _count_lost(self, ahead: int) -> None:
+        """Count what is missing among the numbers that a step of `ahead` leaves `LOST_BEHIND`."""
+        known = min(LOST_BEHIND, self._highest - self._first + 1)
+        missing = ~self._seen & ((1 << known) - 1)
+        self.lost += (missing >> max(0, LOST_BEHIND - ahead)).bit_count()
+        if ahead > MAX_DROPOUT:
+            self._first = self._highest + ahead
+        else:
+            self.lost += max(0, ahead - LOST_BEHIND)
+
     def _is_new(self, extended: int) -> bool:
         if not self._seen:
-            self._highest = extended
+            self._first = self._highest = extended
             self._seen = 1
             return True
         ahead = extended - self._highest
         if ahead > 0:
+            self._count_lost(ahead)
             self._seen = ((self._seen << min(ahead, DUPLICATE_WINDOW)) | 1) & ((1 << DUPLICATE_WINDOW) - 1)
             self._highest = extended
             return True
         if -ahead >= DUPLICATE_WINDOW:
             # A source that started afresh is far behind for good; the timeline splices it.
-            if -ahead > 3_000:
-                self._highest = extended
+            if -ahead > MAX_DROPOUT:
+                self.end()
+                self._first = self._highest = extended
                 self._seen = 1
                 return True
             self.late += 1

@@ -77,16 +77,48 @@ def test_duplicates_and_oversized_payloads_go_nowhere() -> None:
     assert channel.oversized == 2
 
 
-def test_loss_is_counted_and_a_late_arrival_mends_it() -> None:
+def reported_lost(ingest: Ingest, now: float) -> int:
+    report = next(
+        packet for packet in rtcp.parse(ingest.due(now) or b"") if isinstance(packet, rtcp.ReceiverReport)
+    )
+    return report.reports[0].packets_lost
+
+
+def test_loss_is_reported_and_a_late_arrival_mends_it() -> None:
     ingest = Ingest(nack=True)
     channel = Channel("xa")
     for n in (0, 1, 3, 4):
         feed(channel, "a", ingest, n, 0.02 * n)
-    assert ingest.lost == 1
+    assert reported_lost(ingest, 0.09) == 1
     late = feed(channel, "a", ingest, 2, 0.1)
     assert late is not None
     assert late.sequence == 2
-    assert ingest.lost == 0
+    assert reported_lost(ingest, 1.1) == 0
+
+
+def test_the_count_of_lost_packets_never_falls() -> None:
+    """A counter that falls has begun anew to Prometheus, which adds all of it: each mended gap was an alarm."""
+    channel, ingest, counts = Channel("xa"), Ingest(nack=True), [0]
+    channel.admit(ingest)
+
+    def take(*numbers: int, ssrc: int = 9) -> int:
+        for number in numbers:
+            feed(channel, "a", ingest, number, 0.02 * number, ssrc=ssrc)
+            counts.append(channel.received.lost)
+        return counts[-1]
+
+    assert take(*(n for n in range(100) if n != 30)) == 1
+    assert take(101, 102, 100) == 1, "what comes after all is not lost"
+    assert take(*range(103, 200)) == 1
+    assert take(260) == 1 + 11, "60 are missing, and 49 of them may still come"
+    assert take(20_000) == 1 + 60, "a jump is no loss"
+    assert take(20_002) == 61
+    assert take(7, ssrc=10) == 62, "of the stream before nothing more comes"
+    assert take(9, ssrc=10) == 62
+    channel.release("a", ingest)
+    counts.append(channel.received.lost)
+    assert counts[-1] == 63
+    assert counts == sorted(counts)
 
 
 def test_a_missing_packet_is_asked_for_once_it_is_not_merely_late() -> None:
@@ -219,7 +251,7 @@ def test_whoever_looks_finds_what_came_from_a_source_counted_once() -> None:
     def make(leaves: bool, looked_at: bool) -> tuple[Callable[[], object], Callable[[], None]]:
         channel, ingest = Channel("xa"), Ingest(nack=False)
         channel.admit(ingest)
-        for n in (0, 1, 1, 3):
+        for n in (0, 1, 1, *range(3, 60)):
             feed(channel, "a", ingest, n, 0.02 * n)
         change = (
             partial(channel.release, "a", ingest) if leaves else partial(channel.admit, Ingest(nack=False))

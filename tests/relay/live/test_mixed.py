@@ -142,7 +142,7 @@ async def test_lost_packets_are_asked_for_again_and_concealed() -> None:
         sound = ear.sound(60)
         assert np.abs(sound).reshape(-1, 480).max(1).min() > 0.05, "no hole of 10 ms"
         assert world.mixed.state().inputs[0].missing >= 8
-        assert world.core.stats().channels["xa"].lost_in >= 8
+        assert world.core.stats().channels["xa"].lost_in >= 4, "of the older half"
 
 
 async def test_a_source_that_sends_no_sound_harms_nobody_and_is_named() -> None:
