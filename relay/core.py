@@ -10,7 +10,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,8 +59,8 @@ SETUP_TIMEOUT_S = 15.0
 """A session that has not finished its handshake by then is ended."""
 
 JOIN_INTERVAL_S = 0.004
-"""Sessions are set up this far apart: 500 listeners who come at once are all heard within 3 s, and between two of them
-the media thread has the interpreter to itself."""
+"""Listeners' sessions are set up this far apart: 500 who come at once are all heard within 3 s, and between two of
+them the media thread has the interpreter to itself."""
 
 IDLE_CHECKS = 2.5
 """A listener that checks consent rarely while idle is ended after so many of its times without an authentic packet."""
@@ -80,6 +80,7 @@ class Core:
         reactor: Reactor,
         addresses: AddressBook,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.config = config
         self.certificate = certificate
@@ -93,7 +94,7 @@ class Core:
         self.barring = Barring(hub, self.in_media, clock)
         self.upstreams: dict[str, Callable[[float], UpstreamStats]] = {}
         """How the pull of each channel that is pulled from another relay is, at a moment."""
-        self._pace = Pace(JOIN_INTERVAL_S)
+        self._pace = Pace(JOIN_INTERVAL_S, sleep=sleep)
         for name, settings in config.channels.named.items():
             self.add_channel(name, title=settings.title, public=settings.public, origin=settings.source)
 
@@ -133,8 +134,7 @@ class Core:
         self, channel: str, offer: str, *, replace: bool, subject: str, local_address: str | None,
         grant: Grant | None = None,
     ) -> SessionCreated:  # fmt: skip
-        """Answer a WHIP offer; raises RelayError, SdpError, NegotiationError."""
-        await self._pace.turn()
+        """Answer a WHIP offer; raises RelayError, SdpError, NegotiationError. Waits behind no crowd of listeners."""
         self._check_open()
         description = sdp.parse_offer(offer)
         credentials = generate_credentials(os.urandom)

@@ -5,9 +5,10 @@ Loopback delivers within the sending call, so `World.settle` turns until nothing
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -65,7 +66,10 @@ class InlineReactor:
 class World:
     """One relay core, a clock, and the clients made by `client`."""
 
-    def __init__(self, config: Config | None = None, *, compiled: bool = True) -> None:
+    def __init__(
+        self, config: Config | None = None, *, compiled: bool = True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:  # fmt: skip
         self.now = 0.0
         self.config = config or Config.model_validate(
             {"channels": {"named": {"xa": {"title": "Xã"}, "tinh": {}}}}
@@ -92,6 +96,7 @@ class World:
             self.reactor,  # type: ignore[arg-type]  # the one method the core uses
             AddressBook([port.address]),
             clock=lambda: self.now,
+            sleep=sleep,
         )
         self.clients: list[Client] = []
 

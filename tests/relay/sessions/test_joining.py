@@ -1,7 +1,8 @@
-"""What it costs the media thread that many are about to join, in looks at their timers, under a hand-driven clock."""
+"""Many who are about to join: what they cost the media thread, and who need not wait for them."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
 from typing import cast
@@ -80,3 +81,20 @@ def test_a_timer_is_kept_in_time_however_many_join() -> None:
         late = [handshake.timeouts[0] - due for handshake in handshakes]
         assert max(late) < RETRANSMISSION_S / 2
         assert {len(handshake.timeouts) for handshake in handshakes} == {1}
+
+
+async def test_a_publisher_does_not_wait_behind_a_crowd_of_listeners() -> None:
+    """5,000 receivers that come back at once take 20 s, and an emergency has one."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    with World(sleep=sleep) as world:
+        crowd = [asyncio.create_task(world.listener(connect=False)) for _ in range(100)]
+        async with asyncio.timeout(10):
+            await asyncio.wait(crowd, return_when=asyncio.FIRST_COMPLETED)
+            voice = await world.publisher()
+        assert world.hub.publishers.keys() == {voice.created.id}
+        for waiting in crowd:
+            waiting.cancel()
+        await asyncio.gather(*crowd, return_exceptions=True)
