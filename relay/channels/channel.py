@@ -92,6 +92,8 @@ class Channel:
         once, whoever looks."""
         self._prompt: list[Callable[[Packet, float], None]] = []
         self._capture_due = 0.0
+        self._stated: tuple[Hashable, int, int, float] | None = None
+        """What the source said of its clock before its first packet: source, SSRC, timestamp, unix seconds."""
 
     def tap(self, receive: Callable[[Packet, float], None], *, prompt: bool = True) -> None:
         """Give each packet to `receive` as soon as it has gone out; without `prompt` at the next tick will do, which
@@ -151,6 +153,7 @@ class Channel:
         """Make `source` the one that feeds the channel."""
         self.source = source
         self.source_since = now
+        self._stated = None
         self.group.revoke()
 
     def release(self, source: Hashable, ingest: Ingest) -> None:
@@ -184,9 +187,7 @@ class Channel:
         if position is None:
             return None
         if position.spliced:
-            self.switches += 1
-            self.capture.reset()
-            self._capture_due = 0.0
+            self._begin_anew(source, packet.ssrc)
         self._follow(ingest, packet, position.timestamp, now, arrival)
         capture = 0
         if now >= self._capture_due:
@@ -229,10 +230,23 @@ class Channel:
 
     def on_sender_report(self, source: Hashable, ssrc: int, timestamp: int, captured: float) -> None:
         """An upstream relay's sender report: `timestamp` of its stream was captured at `captured` (unix
-        seconds)."""
-        mine = self.timeline.translate(source, ssrc, timestamp) if source == self.source else None
+        seconds). The first comes before the first packet, whose place in the channel is not known yet."""
+        if source != self.source:
+            return
+        mine = self.timeline.translate(source, ssrc, timestamp)
         if mine is not None:
             self.capture.on_statement(mine, captured)
+        else:
+            self._stated = source, ssrc, timestamp, captured
+
+    def _begin_anew(self, source: Hashable, ssrc: int) -> None:
+        """Of what follows a splice only the source itself can have told the capture time so far."""
+        self.switches += 1
+        self.capture.reset()
+        self._capture_due = 0.0
+        if self._stated is not None and self._stated[:2] == (source, ssrc):
+            self.on_sender_report(*self._stated)
+        self._stated = None
 
     def _follow(
         self, ingest: Ingest, packet: rtp.RtpPacket, timestamp: int, now: float, arrival: float

@@ -175,6 +175,29 @@ def test_an_upstreams_sender_report_moves_capture_time() -> None:
     assert channel.capture.capture(10_000) == UNIX - 4.0
 
 
+def test_an_upstreams_first_report_tells_the_capture_time_of_its_first_packet() -> None:
+    """It comes at once on joining; the next statement, up to a second later, would move every receiver's sound."""
+    channel, ingest = Channel("xa"), Ingest(nack=False)
+    channel.take("up", 0.0)
+    channel.on_sender_report("up", 9, 48_000, UNIX - 3.0)
+    out = feed(channel, "up", ingest, 5, 0.0, timestamp=48_960)
+    assert out is not None
+    assert abs(rtp.unix_from_ntp(out.capture) - (UNIX - 2.98)) < 1e-6
+    restarted = feed(channel, "up", ingest, 30_000, 0.02, timestamp=5)
+    assert restarted is not None
+    assert abs(rtp.unix_from_ntp(restarted.capture) - (UNIX + 0.02)) < 1e-6, "what was said holds no longer"
+
+
+def test_what_another_source_said_of_its_clock_is_forgotten() -> None:
+    channel, ingest = Channel("xa"), Ingest(nack=False)
+    channel.take("up", 0.0)
+    channel.on_sender_report("up", 9, 48_000, UNIX - 3.0)
+    channel.take("again", 1.0)
+    out = feed(channel, "again", ingest, 5, 1.0, timestamp=48_960)
+    assert out is not None
+    assert abs(rtp.unix_from_ntp(out.capture) - (UNIX + 1.0)) < 1e-6
+
+
 def test_level_is_what_the_source_announces() -> None:
     channel = Channel("xa")
     ingest = Ingest(nack=False, level_id=1)
