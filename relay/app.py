@@ -41,7 +41,7 @@ from relay.live.meeting_keeping import MeetingKeeping
 from relay.net.addresses import AddressBook
 from relay.net.fanout import FanoutEngine, FanoutTable
 from relay.net.port import UdpPort, open_ports
-from relay.net.reactor import Reactor
+from relay.net.reactor import IDLE_TICK_S, Reactor
 from relay.net.watch import Watch
 from relay.outputs.service import Outputs
 from relay.sessions.hub import Hub
@@ -104,7 +104,8 @@ def build(config: Config) -> Relay:
     engine = FanoutEngine(table, media.threads)
     hub = Hub(table, engine, Reporter(engine))
     watch = Watch(engine, hub.upkeep, hub.sources)
-    reactor = Reactor(hub, watch)
+    # A channel is on air by what is booked: it must not seem silent between two looks.
+    reactor = Reactor(hub, watch, idle_s=min(IDLE_TICK_S, media.media_timeout / 2))
     for port in ports:
         reactor.add_port(port)
     advertised = [split_advertised(text) for text in media.advertise]

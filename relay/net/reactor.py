@@ -29,7 +29,7 @@ TICK_S = 0.004
 """Timers are looked at this often while something is pending."""
 
 IDLE_TICK_S = 0.5
-"""And this often otherwise; between, nothing but compiled code runs unless something unusual comes."""
+"""And this often otherwise, at the least; between, nothing but compiled code runs unless something unusual comes."""
 
 WORK_BUDGET_S = 0.001
 """Time a turn spends on handshakes, checks, reports and commands before it looks at the sockets again."""
@@ -76,7 +76,12 @@ class Handler(Protocol):
 class Reactor:
     """Runs a `Handler` in a thread of its own. `call` is the only door into that thread."""
 
-    def __init__(self, handler: Handler, watch: Watch, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, handler: Handler, watch: Watch, clock: Callable[[], float] = time.monotonic,
+        idle_s: float = IDLE_TICK_S,
+    ) -> None:  # fmt: skip
+        self.idle_s = idle_s
+        """Timers are looked at, and what was forwarded is booked, after so many seconds at the latest."""
         self.lag = HistogramCounter()
         """How late ticks were, in seconds."""
         self.faults = 0
@@ -175,7 +180,7 @@ class Reactor:
         now = self._clock()
         if now >= self._due:
             self.lag.observe(now - self._due)
-            self._due = now + IDLE_TICK_S
+            self._due = now + self.idle_s
             self._handler.on_tick(now)
         busy = self._work(now + WORK_BUDGET_S)
         if self._handler.pending():

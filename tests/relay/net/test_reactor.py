@@ -10,10 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from loacodecs.errors import ConfigurationError
+from relay.app import build
+from relay.config import Config
 from relay.net.fanout import FanoutEngine, FanoutTable
 from relay.net.forward import SourceTable
 from relay.net.port import open_port, open_ports
-from relay.net.reactor import Reactor
+from relay.net.reactor import IDLE_TICK_S, Reactor
 from relay.net.upkeep import Upkeep, UpkeepTable
 from relay.net.watch import Batch, Watch
 
@@ -63,12 +65,12 @@ class Recorder:
 
 
 class Loop:
-    def __init__(self) -> None:
+    def __init__(self, idle_s: float = IDLE_TICK_S) -> None:
         self.handler = Recorder()
         self.engine = FanoutEngine(FanoutTable(1), 1)
         watch = Watch(self.engine, Upkeep(UpkeepTable(1)), SourceTable(1))
         watch.warm_up()
-        self.reactor = Reactor(self.handler, watch)
+        self.reactor = Reactor(self.handler, watch, idle_s=idle_s)
         self.port = open_port("127.0.0.1", 0, receive_buffer=1 << 20, send_buffer=1 << 20)
         self.reactor.add_port(self.port)
         self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -99,6 +101,18 @@ def test_a_tick_comes_as_soon_as_the_handler_wants_it() -> None:
         loop.handler.wanted_s = 0.01
         # In the 5 s that are waited for there are 25 ticks otherwise.
         loop.handler.wait_for(lambda events: events.count("tick") >= 60)
+
+
+def test_what_was_forwarded_is_booked_before_a_short_media_timeout_is_over() -> None:
+    """With 300 ms a channel with sound went off air and came back every half second."""
+    with Loop(idle_s=0.01) as loop:
+        loop.handler.wait_for(lambda events: events.count("tick") >= 60)
+    for timeout_ms, idle_s in ((300, 0.15), (2_000, 0.5)):
+        media = {"listen": ["127.0.0.1:0"], "media_timeout": f"{timeout_ms}ms", "listeners_max": 1}
+        relay = build(Config.model_validate({"media": media}))
+        relay.reactor.stop()
+        relay.engine.close()
+        assert relay.reactor.idle_s == idle_s
 
 
 def test_a_call_runs_in_the_media_thread_and_brings_its_result_or_its_error() -> None:
