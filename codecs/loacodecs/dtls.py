@@ -44,7 +44,8 @@ _RECORD_HEADER = 13
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23
 _FLIGHT = (_CHANGE_CIPHER_SPEC, _HANDSHAKE)
 _EXPORTER = b"EXTRACTOR-dtls_srtp"
-# More records than this after the handshake in one datagram are not read (we expect alerts only).
+# A datagram of more records than this after the handshake is not read (we expect alerts only): what OpenSSL was given
+# and not asked for it keeps.
 _MAX_READS = 8
 # What OpenSSL says too briefly for the person who has to mend it.
 _HINTS = {
@@ -127,6 +128,8 @@ class DtlsSession:
         repeated = self.state == "handshaking" and any(0 <= number <= self._answered for number in messages)
         self._received = max(self._received, *messages)
         sent = False
+        if self.state == "connected" and len(records) > _MAX_READS:
+            return True
         if self._ssl is not None:
             self._ssl.bio_write(datagram)
             sent = self._step(now)

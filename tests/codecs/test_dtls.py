@@ -400,6 +400,24 @@ def test_goodbye_with_a_foreign_peer_in_each_cipher_suite(ciphers: bytes, we_ser
     assert isinstance(foreign.error, SSL.ZeroReturnError)
 
 
+def test_what_a_peer_says_without_end_is_not_kept() -> None:
+    """Of fifty records eight were read, and the rest stayed in OpenSSL's memory, before all that came later."""
+    foreign = Foreign(server=False, ciphers=b"ECDHE-ECDSA-CHACHA20-POLY1305")
+    ours = DtlsSession(SERVER_CERTIFICATE, server=True, fingerprints=announced(foreign.certificate))
+    meet(ours, foreign)
+    for _ in range(3):
+        for _ in range(50):
+            foreign.connection.send(b"x")
+        (datagram,) = foreign.drain()
+        assert len(records(datagram)) == 50
+        assert ours.receive(1.0, datagram)
+    assert ours.state == "connected"
+    foreign.connection.shutdown()
+    (farewell,) = foreign.drain()
+    assert ours.receive(1.0, farewell)
+    assert ours.state == "closed"
+
+
 def test_a_forged_goodbye_is_not_believed() -> None:
     client, server = pair()
     shake(client, server)
