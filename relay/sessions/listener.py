@@ -96,7 +96,7 @@ class Listener:
                 fd=fd,
                 address=address,
                 ssrc=self.ssrc,
-                payload_type=self._payload_type(form),
+                payload_type=self._payload_type(rendition.form),
                 sequence_offset=self._offset,
                 timestamp_offset=secrets.randbits(32),
                 capture_extension=self._terms.capture_extension,
@@ -144,10 +144,12 @@ class Listener:
             return False
         form = replace(old.form, redundancy=redundancy, opus=self._terms.opus if redundancy else 0)
         new = self.session.channel.renditions.open(form)
+        if new is old:
+            return False
         self._keep(old)
         old.group.discard(self.row)
         new.group.add(self.row)
-        table.set_payload_type(self.row, self._payload_type(form))
+        table.set_payload_type(self.row, self._payload_type(new.form))
         self._first = new.stream.newest + 1
         self.rendition = new
         self.session.channel.renditions.close(old)

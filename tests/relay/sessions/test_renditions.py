@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from bench.wire import Rendition as Weight
 from loacodecs import red, rtcp, rtp, sdp
 from loacodecs.opus_packet import packet_samples, split_frames
+from relay.channels.renditions import REPEATED_MAX
 from relay.config import Config
 from tests.support.world import Client, World
 
@@ -80,10 +82,10 @@ def gaps(client: Client) -> tuple[int, ...]:
     return tuple(sorted(set(range(min(numbers), max(numbers) + 1)) - numbers))
 
 
-def _with_other_payload_types(offer: str) -> str:
+def _with_other_payload_types(offer: str, opus: int = 96, repeated: int = 98) -> str:
     """Only where payload types stand: certificates' fingerprints and passwords hold the same digits now and then."""
     where = ("m=audio ", "a=rtpmap:", "a=fmtp:", "a=rtcp-fb:")
-    renumbered = {"111": "96", "63": "98"}
+    renumbered = {"111": str(opus), "63": str(repeated)}
     return "\r\n".join(
         re.sub(r"\b(111|63)\b", lambda found: renumbered[found[0]], line) if line.startswith(where) else line
         for line in offer.split("\r\n")
@@ -124,6 +126,29 @@ async def test_everybody_hears_what_was_asked_for() -> None:
         assert numbers_heard(clients[LONG], 0) == set(range(31)), (
             "the last frame, when its source has stopped"
         )
+
+
+async def test_strangers_that_number_opus_in_every_way_cost_no_more_than_some() -> None:
+    with World() as world:
+        voice = await world.publisher()
+        clients = [
+            await world.listener(
+                wishes=RED_1, edit=partial(_with_other_payload_types, opus=96 + n, repeated=63)
+            )
+            for n in range(REPEATED_MAX + 4)
+        ]
+        adaptive = await world.listener(wishes=ADAPTIVE)
+        talk(world, voice, range(20))
+        adaptive.tell(report(adaptive, 128))
+        talk(world, voice, range(20, 200))
+        assert len(list(world.hub.channels["xa"].renditions)) == 1 + REPEATED_MAX
+        for client in [*clients, adaptive]:
+            assert numbers_heard(client, 0) == set(range(200))
+        assert all({p.payload_type for p in client.heard} == {63} for client in clients[:REPEATED_MAX])
+        assert {p.payload_type for p in clients[-1].heard} == {96 + REPEATED_MAX + 3}
+        await world.core.close("xa", "listen", clients[0].created.id)
+        talk(world, voice, range(200, 300))
+        assert {p.payload_type for p in adaptive.heard[-10:]} == {63}, "there is a place again"
 
 
 async def test_a_browser_that_can_take_red_is_sent_plain_opus() -> None:
