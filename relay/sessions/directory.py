@@ -12,6 +12,11 @@ from relay.sessions.session import Session
 SOURCES = 8
 """Addresses one session may own at a time; a phone that roams forever does not grow the table."""
 
+HELD_S = 8.0
+"""An address that media goes to, and that was heard from so lately, is nobody else's, though a check seems to prove it:
+who forges a source would silence a publisher by one datagram, and one that never checks again (FFmpeg) for good. Who
+only listens is heard from every 4 to 6 s (RFC 7675)."""
+
 
 class Directory:
     """Finds sessions. `capacity` bounds what is remembered beyond them; what cannot be placed is counted in
@@ -49,12 +54,15 @@ class Directory:
             if self._by_source.get(source) is session:
                 del self._by_source[source]
 
-    def own(self, session: Session, source: bytes) -> Session | None:
-        """Datagrams from `source` are `session`'s from now on; a check has proved it. Returns whose they were.
+    def own(self, session: Session, source: bytes, now: float) -> bool:
+        """Datagrams from `source` are `session`'s from now on, a check has proved it; False where it is in use.
 
         What goes to `source` leaves by the socket that the check came by. The address media goes to stays known.
         """
         before = self._by_source.get(source)
+        if before is not None and before is not session and self._holds(before, source, now):
+            self._refused["address_in_use"] += 1
+            return False
         session.sources.pop(source, None)
         session.sources[source] = None
         if session.port is not None:
@@ -66,7 +74,11 @@ class Directory:
             session.ports.pop(self.text(oldest), None)
             if self._by_source.get(oldest) is session:
                 del self._by_source[oldest]
-        return before
+        return True
+
+    def _holds(self, session: Session, source: bytes, now: float) -> bool:
+        peer = session.peer
+        return peer.remote == self.text(source) and now - peer.last_received < HELD_S
 
     def by_address(self, fd: int, source: bytes) -> Session | None:
         """The session that receives on socket `fd` alone, or that owns `source`."""

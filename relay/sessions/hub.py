@@ -263,7 +263,8 @@ class Hub:
 
     def _feed(self, session: Session, data: bytes, source: bytes, now: float, arrival: float) -> None:
         session.peer.receive(now, data, self._directory.text(source))
-        self._drain(session, now, arrival, source if data[:1] < b"\x04" else b"")
+        check = data[:1] < b"\x04" and session.kind != "pull"  # several pulls share their upstream's address
+        self._drain(session, now, arrival, source if check else b"")
 
     def _drain(self, session: Session, now: float, arrival: float, checked: bytes = b"") -> None:
         """Carry out what the peer decided. `checked` is the source of a connectivity check it may have
@@ -273,10 +274,10 @@ class Hub:
             if isinstance(output, Rtp):
                 self._on_media(session, output.data, now, arrival)
             elif isinstance(output, Transmit):
-                if checked and output.addr == self._directory.text(checked):
-                    self._own(session, checked)
-                port = session.port_to(output.addr)
-                if port is not None:
+                asked = checked and output.addr == self._directory.text(checked)
+                if asked and not self._own(session, checked, now):
+                    continue  # who asks rightly asks again
+                if (port := session.port_to(output.addr)) is not None:
                     port.send(output.data, output.addr)
             elif isinstance(output, Rtcp):
                 self._on_rtcp(session, output.data, now, arrival)
@@ -363,19 +364,20 @@ class Hub:
         log.info("%s connected in %.0f ms", session, passed_ms, extra={"session": session.id})
 
     def _on_moved(self, session: Session, address: Address) -> None:
-        port = session.port_to(address)
-        if port is None:
+        if (port := session.port_to(address)) is None:
             return
         self._keeper.moved(session, port)
         listener = self.listeners.get(session.id)
         if listener is not None and listener.row is not None:
             self.table.set_address(listener.row, port.fd, port.pack(address))
 
-    def _own(self, session: Session, source: bytes) -> None:
-        """Datagrams from `source` are `session`'s from now on; a check has proved it."""
-        before = self._directory.own(session, source)
+    def _own(self, session: Session, source: bytes, now: float) -> bool:
+        """Datagrams from `source` are `session`'s from now on; a check has proved it. False: it is in use."""
+        before = self._directory.by_address(-1, source)
+        self._keeper.tell(before)
         for affected in {before or session, session}:
             self._accounts.pause(affected)
+        return self._directory.own(session, source, now)
 
     def _scan_timers(self, now: float) -> None:
         """Look at the timers of connected listeners: of those the kernel keeps up, only at those gone quiet."""

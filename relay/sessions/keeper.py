@@ -72,12 +72,18 @@ class Keeper:
         if isinstance(first, rtcp.ReceiverReport | rtcp.SenderReport):
             self.table.trust(slot, first.ssrc)
 
+    def tell(self, session: Session | None) -> None:
+        """Tell the session's peer when the kernel last heard it, if the kernel keeps it up."""
+        slot = None if session is None else self._slots.get(session.id)
+        if session is not None and slot is not None:
+            session.peer.note_authentic(self.table.heard(slot))
+
     def quiet(self, now: float) -> list[Session]:
         """Sessions of whose peers the kernel heard nothing for some time; the peers are told when they last did."""
         found = []
         for slot in self.table.quiet(now):
             session = self._sessions[slot]
-            session.peer.note_authentic(self.table.heard(slot))
+            self.tell(session)
             found.append(session)
         return found
 

@@ -59,6 +59,22 @@ async def test_random_and_mutated_datagrams_disturb_nothing() -> None:
         assert len(world.core.stats().sessions) == 2
 
 
+class Keeping:
+    """A socket that keeps the checks it sends."""
+
+    def __init__(self, sock: socket.socket, checks: list[bytes]) -> None:
+        self._socket = sock
+        self._checks = checks
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._socket, name)
+
+    def sendto(self, data: bytes, address: tuple[str, int]) -> int:
+        if data[0] < 4:
+            self._checks.append(data)
+        return self._socket.sendto(data, address)
+
+
 def _hostile(rng: random.Random, captured: list[bytes]) -> bytes:
     kind = rng.randrange(4)
     if kind == 0 or not captured:
@@ -92,6 +108,69 @@ async def test_media_from_an_address_that_passed_no_check_is_refused() -> None:
         world.settle()
         assert [packet.payload for packet in listener.heard] == [b"stolen"]
         other.close()
+
+
+async def test_a_check_with_a_forged_source_takes_nobodys_address() -> None:
+    """One silenced a publisher that never checks again, as FFmpeg, until its session ended 30 s later."""
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        thief = await world.listener(connect=False)
+        checks: list[bytes] = []
+        thief.socket = Keeping(thief.socket, checks)  # type: ignore[assignment]
+        world.advance(1.0)
+        voice.say(0, b"before")
+        world.advance(0.02)
+        victim = world.port.pack(voice.socket.getsockname())
+        for check in checks:
+            world.hub.on_datagram(world.port, check, victim, world.now, 0.0)
+        while world.hub.work(world.now):
+            pass
+        with pytest.raises(BlockingIOError):
+            voice.socket.recv(2048)  # nothing is reflected, either
+        voice.say(1, b"after")
+        world.advance(0.02)
+        assert [packet.payload for packet in listener.heard] == [b"before", b"after"]
+        assert world.core.stats().refused["address_in_use"] == len(checks)
+
+
+async def test_nor_does_it_take_that_of_a_listener_whom_compiled_code_keeps_up() -> None:
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        world.advance(20.0, step=0.1)
+        thief = await world.listener(connect=False)
+        checks: list[bytes] = []
+        thief.socket = Keeping(thief.socket, checks)  # type: ignore[assignment]
+        world.advance(1.0)
+        voice.say(0, b"sound")
+        world.advance(0.02)
+        world.hub.on_datagram(
+            world.port, checks[0], world.port.pack(listener.socket.getsockname()), world.now, 0.0
+        )
+        world.settle()
+        listener.tell(rtcp.Nack(1, listener.heard[0].ssrc, (listener.heard[0].sequence,)))
+        world.advance(0.1)
+        assert world.core.stats().channels["xa"].retransmitted == 1
+
+
+async def test_an_address_that_fell_silent_can_be_somebody_elses() -> None:
+    with World() as world:
+        gone = await world.publisher()
+        host, port = gone.socket.getsockname()
+        world.clients.remove(gone)
+        gone.socket.close()
+        world.advance(8.1, step=0.1)
+        voice = await world.publisher(connect=False)
+        voice.socket.close()
+        voice.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        voice.socket.bind((host, port))
+        voice.socket.setblocking(False)
+        listener = await world.listener()
+        world.advance(1.0)
+        voice.say(0, b"from there")
+        world.advance(0.02)
+        assert [packet.payload for packet in listener.heard] == [b"from there"]
 
 
 async def test_a_listener_cannot_speak() -> None:
