@@ -24,7 +24,8 @@ SLEW = 200e-6
 followed at once."""
 
 STEP_S = 0.25
-"""An estimate further off than this is set anew, not slewed."""
+"""An estimate further off than this is set anew, not slewed. Nor is a wall clock that was set forward by so much taken
+for a delay of the network, which would be believed when two windows are over: it gains on the monotonic one."""
 
 
 class CaptureClock:
@@ -34,6 +35,7 @@ class CaptureClock:
         "_began",
         "_carried",
         "_current",
+        "_lead",
         "_offset",
         "_previous",
         "_reference",
@@ -47,6 +49,7 @@ class CaptureClock:
         self._carried = False
         self._current = self._previous = float("inf")
         self._began = self._window_start = self._slewed_at = 0.0
+        self._lead = 0.0
 
     @property
     def known(self) -> bool:
@@ -68,10 +71,12 @@ class CaptureClock:
         self._carried = False
         self._current = self._previous = float("inf")
 
-    def on_arrival(self, timestamp: int, arrival: float) -> None:
-        """A packet starting at `timestamp` arrived at `arrival` (unix seconds)."""
+    def on_arrival(self, timestamp: int, arrival: float, lead: float = 0.0) -> None:
+        """A packet starting at `timestamp` arrived at `arrival` (unix seconds), `lead` ahead of the monotonic clock
+        when it was dealt with."""
         if self._carried:
             return
+        self._follow(lead)
         if self._offset is None:
             self._reference = timestamp
             self._offset = arrival
@@ -106,6 +111,14 @@ class CaptureClock:
         if self._offset is None:
             return None
         return (self._reference + round((captured - self._offset) * CLOCK_RATE)) & 0xFFFF_FFFF
+
+    def _follow(self, lead: float) -> None:
+        """The envelope begins anew where the wall clock was set forward: nothing else makes it gain so much."""
+        gained = lead - self._lead
+        if gained > STEP_S:
+            self._previous = self._current = float("inf")
+        if gained > 0 or gained < -STEP_S:
+            self._lead = lead
 
     def _advance_reference(self, timestamp: int) -> None:
         """Keep the reference within half the timestamp circle (12 hours) of the packets."""

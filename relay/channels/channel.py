@@ -259,4 +259,4 @@ class Channel:
         if captured is not None:
             self.capture.on_statement(timestamp, captured)
         else:
-            self.capture.on_arrival(timestamp, arrival)
+            self.capture.on_arrival(timestamp, arrival, arrival - now)

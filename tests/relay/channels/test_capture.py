@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from relay.channels.capture import CaptureClock
 
 T0 = 1_700_000_000.0
@@ -41,6 +43,28 @@ def test_what_comes_early_is_followed_slowly_once_the_clock_has_settled() -> Non
     assert captured is not None
     # Ten seconds at 200 ppm.
     assert abs(captured - (T0 + 13 + 0.02 - 0.002)) < 0.0001
+
+
+@pytest.mark.parametrize("step", [-2.0, 2.0])
+def test_a_wall_clock_that_is_set_is_followed_at_once(step: float) -> None:
+    """Set forward it was followed after 8 to 16 s, in which every receiver took the sound for too late."""
+    clock = CaptureClock()
+    for n in range(1_000):
+        set_by = step if n >= 600 else 0.0
+        dealt_with = 0.3 if 200 <= n < 215 else 0.001  # a stall of ours is no step
+        clock.on_arrival(960 * n, T0 + 0.02 * n + set_by, T0 + set_by - dealt_with)
+        captured = clock.capture(960 * n)
+        assert captured is not None
+        assert abs(captured - (T0 + 0.02 * n + set_by)) < 1e-6
+
+
+def test_a_network_that_delays_all_by_more_is_no_clock_that_was_set() -> None:
+    clock = CaptureClock()
+    for n in range(900):
+        clock.on_arrival(960 * n, T0 + 0.02 * n + (0.4 if n >= 600 else 0.0), T0)
+    captured = clock.capture(960 * 900)
+    assert captured is not None
+    assert abs(captured - (T0 + 18.0)) < 0.001
 
 
 def test_another_source_settles_anew() -> None:
