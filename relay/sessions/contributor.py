@@ -32,6 +32,11 @@ class Contributor(Publisher):
         self._on_sound: Callable[[float], None] | None = on_sound
         self._on_end = on_end
 
+    @property
+    def heard(self) -> bool:
+        """What it sends always goes to the mix."""
+        return True
+
     def take(self, now: float) -> None:
         """The channel belongs to the mixer."""
 

@@ -36,6 +36,11 @@ class Publisher:
         self.payload_type = payload_type
         self._carries_clock = carries_clock
 
+    @property
+    def heard(self) -> bool:
+        """Whether the channel is its own: publish pages say "on air" as long as reports come."""
+        return self.session.channel.source is self
+
     def on_rtp(self, data: bytes, now: float, arrival: float) -> Packet | None:
         """The channel's packet for a decrypted RTP packet, or None."""
         packet = self._read(data)
@@ -51,9 +56,9 @@ class Publisher:
                     self.session.channel.on_sender_report(self, packet.ssrc, packet.rtp_timestamp, captured)
 
     def on_timer(self, now: float) -> None:
-        """Send what is due to the source: receiver reports, requests for retransmission."""
+        """Send what is due to the source, if it is heard: receiver reports, requests for retransmission."""
         due = self.ingest.due(now)
-        if due is not None:
+        if due is not None and self.heard:
             self.session.peer.send_rtcp(due)
 
     def take(self, now: float) -> None:

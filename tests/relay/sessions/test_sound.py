@@ -212,6 +212,30 @@ async def test_the_publisher_is_told_what_arrived_and_asked_for_what_did_not() -
         assert any(isinstance(packet, rtcp.Nack) and packet.lost == (3,) for packet in voice.reports)
 
 
+async def test_a_publisher_that_lost_the_channel_is_not_told_that_it_is_heard() -> None:
+    """Its page said "on air" for as long as it spoke, and nobody heard it."""
+    with World() as world:
+        first = await world.publisher()
+        for n in range(10):
+            first.say(n)
+            world.advance(0.02)
+        world.advance(2.5)
+        second = await world.publisher()
+        for n in range(100):
+            first.say(10 + n, b"first")
+            second.say(n, b"second")
+            world.advance(0.02)
+            if n == 10:
+                first.reports.clear()
+        assert not any(isinstance(report, rtcp.ReceiverReport) for report in first.reports)
+        assert any(isinstance(report, rtcp.ReceiverReport) for report in second.reports)
+        await world.core.close("xa", "publish", second.created.id)
+        for n in range(110, 240):
+            first.say(n, b"first")
+            world.advance(0.02)
+        assert any(isinstance(report, rtcp.ReceiverReport) for report in first.reports)
+
+
 async def test_a_listener_that_vanishes_is_removed_and_its_row_is_used_again() -> None:
     config = Config.model_validate(
         {"media": {"listeners_max": 1, "consent_timeout": "30s"}, "channels": {"named": {"xa": {}}}}
