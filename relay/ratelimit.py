@@ -17,11 +17,24 @@ class Bucket:
         self._updated = now
 
     def take(self, now: float) -> float:
-        """Take one; seconds to wait before going on, 0 while within the measure."""
-        earned = max(0.0, now - self._updated) * self._rate
-        self._tokens = min(self._burst, self._tokens + earned) - 1
-        self._updated = now
+        """Take one; seconds to wait before going on, 0 while within the measure. For those who are slowed down."""
+        self._earn(now)
+        self._tokens -= 1
         return max(0.0, -self._tokens / self._rate)
+
+    def admit(self, now: float) -> float:
+        """Take one if there is one, and give 0; else seconds until there is. For those who are refused: what was not
+        done costs nothing, or who asks a little too often would be refused for ever."""
+        self._earn(now)
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate
+        self._tokens -= 1
+        return 0.0
+
+    def _earn(self, now: float) -> None:
+        earned = max(0.0, now - self._updated) * self._rate
+        self._tokens = min(self._burst, self._tokens + earned)
+        self._updated = now
 
 
 class Strangers:

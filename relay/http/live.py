@@ -132,7 +132,7 @@ class Pace:
         self._buckets[key] = bucket
         if len(self._buckets) > _REMEMBERED:
             self._buckets.popitem(last=False)
-        wait = bucket.take(now)
+        wait = bucket.admit(now)
         if wait > 0:
             seconds = str(max(1, math.ceil(wait)))
             raise Problem(429, f"too many commands; wait {seconds} s", {"Retry-After": seconds})

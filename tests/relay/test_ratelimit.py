@@ -32,6 +32,16 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     assert bucket.take(50.0) > 0
 
 
+def test_what_is_refused_costs_nothing() -> None:
+    bucket, now, admitted = Bucket(rate=10, burst=3, now=0.0), 0.0, 0
+    for n in range(1, 1_201):
+        now = n / 12
+        admitted += bucket.admit(now) == 0
+    assert admitted == pytest.approx(10 / 12 * 1_200, abs=4), "two in twelve are too many, not all"
+    assert 0 < bucket.admit(now) <= 0.1
+    assert bucket.admit(now + 0.1) == 0
+
+
 def test_strangers_are_bounded_together_and_by_address() -> None:
     strangers = Strangers(maximum=3, of_one_address=2)
     assert [strangers.enter("a") for _ in range(3)] == [True, True, False]

@@ -149,6 +149,20 @@ async def test_haste_is_slowed_down(relay: LiveRelay) -> None:
         assert (await client.get(f"{BASE}/state")).status_code == 200
 
 
+async def test_who_looks_too_often_can_still_stop_the_sound(relay: LiveRelay) -> None:
+    """A panel that asked for the state twelve times a second was refused for ever, and so was all of its subject."""
+    async with relay.client("control") as client:
+        answers = []
+        for _ in range(200):
+            answers.append((await client.get(f"{BASE}/state")).status_code)
+            relay.now += 1 / 12
+        for _ in range(200):
+            answers.append((await client.get(f"{BASE}/state")).status_code)
+        assert answers.count(429) > 100
+        relay.now += 0.2
+        assert (await client.post(f"{BASE}/stop")).status_code == 200
+
+
 async def test_the_log_says_who_did_what(relay: LiveRelay, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "relay.http.live")
     async with relay.client("control") as client:
