@@ -209,8 +209,7 @@ class Hub:
                 return
             self._accounts.pause(session)
             self._feed(session, data, source, now, arrival)
-            publisher = self.publishers.get(session.id)
-            if publisher is not None:
+            if (publisher := self.publishers.get(session.id)) is not None:
                 self._accounts.arm(publisher, source, port.fd)
             return
         self._defer(_Waiting(port, data, source, arrival))
@@ -289,8 +288,7 @@ class Hub:
                 self.close(session, output.reason, now, output.detail)
 
     def _on_media(self, session: Session, data: bytes, now: float, arrival: float) -> None:
-        publisher = self.publishers.get(session.id)
-        if publisher is None:
+        if (publisher := self.publishers.get(session.id)) is None:
             self.refused["unexpected_media"] += 1
             return
         if publisher.preempts:
@@ -328,18 +326,20 @@ class Hub:
             self.close(other.session, "replaced", now)
 
     def _on_rtcp(self, session: Session, data: bytes, now: float, arrival: float) -> None:
+        listener = self.listeners.get(session.id)
+        if listener is not None and listener.reading.admit(now):
+            self.refused["rtcp_flood"] += 1
+            return
         try:
             packets = rtcp.parse(data)
         except MalformedError:
             self.refused["malformed"] += 1
             return
         self._keeper.heard_rtcp(session, packets)
-        listener = self.listeners.get(session.id)
         if listener is not None:
             listener.on_rtcp(packets, self._engine, now, ntp_from_unix(self._wall()))
             self._reporter.answer(listener, packets, self.refused, now, self._wall(), arrival)
-        publisher = self.publishers.get(session.id)
-        if publisher is not None:
+        if (publisher := self.publishers.get(session.id)) is not None:
             publisher.on_rtcp(packets, now)
         if any(isinstance(packet, rtcp.Goodbye) for packet in packets):
             self.close(session, "goodbye", now)

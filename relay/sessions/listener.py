@@ -10,6 +10,7 @@ from loacodecs.rtp import timestamp_delta
 from relay.channels.adaptive import AdaptiveRedundancy
 from relay.channels.renditions import PLAIN, RECALLED, Form, Rendition
 from relay.net.fanout import FanoutEngine, FanoutTable, Packet, Row, row_secrets
+from relay.ratelimit import Bucket
 from relay.sessions.clock_answers import ClockAnswers
 from relay.sessions.repairs import Repairs
 from relay.sessions.session import Session
@@ -20,6 +21,10 @@ FIRST_SEQUENCE = 0x1000
 
 RETRANSMISSIONS = 100
 """Packets sent again in a second for one listener: twice a 20 ms stream."""
+
+RTCP_A_SECOND, RTCP_AT_ONCE = 50.0, 100.0
+"""Datagrams of requests and questions that are read of one listener: each may cost a millisecond, and who joins waits
+behind them. What compiled code reads, reports alone, does not count."""
 
 CLOCK_RATE = 48_000
 
@@ -72,6 +77,8 @@ class Listener:
             self.adaptive = AdaptiveRedundancy(terms.redundancy_most, terms.form.redundancy)
         self.clock = ClockAnswers() if terms.clock else None
         """What it may ask the time; None if that was not agreed."""
+        self.reading = Bucket(rate=RTCP_A_SECOND, burst=RTCP_AT_ONCE, now=session.created)
+        """How much of its RTCP is read."""
         self._terms = terms
         self._offset = 0
         self._first = 0

@@ -142,7 +142,7 @@ async def test_hostile_blocks_are_counted_and_nothing_else_suffers() -> None:
             listener.peer.send_rtcp(bytes((0x80, 207)) + (len(body) // 4).to_bytes(2, "big") + body)
             if number % 50 == 0:
                 talk(world, voice, 1, first=20 + number // 50)
-            world.settle()
+            world.advance(0.02, step=0.02)
         refused = world.core.stats().refused
         assert refused["malformed"] > 100
         assert refused["extended_report"] > 100

@@ -262,6 +262,29 @@ class LookedAt(PacketHistory):
         return super().get(sequence)
 
 
+async def test_one_that_asks_without_end_keeps_nobody_from_joining() -> None:
+    """16,384 of its datagrams may wait, and each took 1.5 ms: who came after them was not let in for 20 s."""
+    with World() as world:
+        voice = await world.publisher()
+        listener = await world.listener()
+        voice.say(0)
+        world.advance(0.02)
+        ssrc = listener.heard[0].ssrc
+        for second in range(3):
+            for _ in range(40):
+                for _ in range(50):
+                    listener.tell(rtcp.Nack(1, ssrc, (1, 2, 3)))
+                world.settle()
+            stats = world.core.stats()
+            read = 100 + 50 * second
+            assert stats.channels["xa"].nacks_received == 3 * read
+            assert stats.refused["rtcp_flood"] == 2_000 * (second + 1) - read
+            world.advance(1.0, step=0.1)
+        listener.tell(rtcp.Nack(1, ssrc, (listener.heard[0].sequence,)))
+        world.advance(0.1)
+        assert world.core.stats().channels["xa"].retransmitted == 1
+
+
 async def test_a_flood_of_requests_waits_its_turn_and_costs_little() -> None:
     """64 datagrams of 5,120 requests each kept the media thread for 190 ms, and so all sound of the relay."""
     with World() as world:
