@@ -55,8 +55,10 @@ def snapshot(
 def _refused(hub: Hub) -> dict[str, int]:
     """Packets that were not taken, by reason."""
     refused = dict(hub.refused)
-    if hub.reports_refused:
-        refused["srtp_authentication"] = refused.get("srtp_authentication", 0) + hub.reports_refused
+    upkeep = hub.upkeep
+    for reason, count in (("srtp_authentication", upkeep.failed), ("srtp_replay", upkeep.replayed)):
+        if count:
+            refused[reason] = refused.get(reason, 0) + count
     return refused
 
 

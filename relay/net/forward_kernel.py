@@ -21,7 +21,17 @@ from numba import carray, njit
 
 from relay.net.kernel import MAX_PAYLOAD, learn, run_batch, seal_and_send, shards_for
 from relay.net.native import call_clock, call_seal, pointer
-from relay.net.upkeep_kernel import DONE, LEFT, get16, get32, hash_address
+from relay.net.upkeep_kernel import (
+    AUTH_FAIL,
+    DONE,
+    INDEX_OLD,
+    LEFT,
+    REPLAY_FAIL,
+    REPLAY_OLD,
+    get16,
+    get32,
+    hash_address,
+)
 
 (
     ARMED, FD, SESSION, SSRC, PAYLOAD_TYPE, TAG, NEXT, TIMESTAMP, SEQUENCE, TIMESTAMP_BASE, ROWS, GROUP, EPOCH,
@@ -49,9 +59,6 @@ MAX_STEP = 48_000
 UNPROTECT = 3
 _MONOTONIC = 1
 _CLOCK = 2
-
-# From libsrtp's srtp_err_status_t.
-_AUTH_FAIL, _REPLAY_FAIL, _REPLAY_OLD, _INDEX_OLD = 7, 9, 10, 26
 
 
 @njit(nogil=True, cache=True)
@@ -103,9 +110,9 @@ def expected_header(data, size, state):
 @njit(nogil=True, cache=True)
 def refuse(state, status):
     """Count a packet that libsrtp did not open."""
-    if status == _AUTH_FAIL:
+    if status == AUTH_FAIL:
         state[FORGED] += 1
-    elif status in (_REPLAY_FAIL, _REPLAY_OLD, _INDEX_OLD):
+    elif status in (REPLAY_FAIL, REPLAY_OLD, INDEX_OLD):
         state[REPLAYED] += 1
     else:
         state[BROKEN] += 1

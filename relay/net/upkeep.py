@@ -126,7 +126,7 @@ class Upkeep:
 
     def __init__(self, table: UpkeepTable) -> None:
         self.table = table
-        self._counts = np.zeros(3, np.int64)
+        self._counts = np.zeros(4, np.int64)
         crc = np.array([_crc_entry(i) for i in range(256)], np.uint32)
         self._work = (
             np.zeros((BATCH, 640), np.uint8),
@@ -155,8 +155,13 @@ class Upkeep:
 
     @property
     def failed(self) -> int:
-        """Datagrams of reports that failed authentication."""
+        """Datagrams of reports that could not be opened: forged or broken."""
         return int(self._counts[2])
+
+    @property
+    def replayed(self) -> int:
+        """Datagrams of reports that had come before."""
+        return int(self._counts[3])
 
     @property
     def available(self) -> bool:

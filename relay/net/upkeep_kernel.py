@@ -32,6 +32,9 @@ _FINGERPRINT_XOR = 0x5354554E
 _MAX_CHECK = 512
 _EMPTY, _REMOVED = -1, -2
 
+# From libsrtp's srtp_err_status_t.
+AUTH_FAIL, REPLAY_FAIL, REPLAY_OLD, INDEX_OLD = 7, 9, 10, 26
+
 
 @njit(nogil=True, cache=True)
 def hash_address(name, length):
@@ -210,11 +213,11 @@ def serve(count, fd, data, sizes, names, name_lengths, fates, now, stores, work,
     """Deal with a batch of `count` datagrams that came in over `fd`; `fates[i]` tells what became of each.
 
     Answers leave in one `sendmmsg`; what the kernel does not take is lost, and the peer checks again. Returns
-    (checks answered, reports read, reports that failed authentication).
+    (checks answered, reports read, reports that could not be opened, reports that had come before).
     """
     table, addresses, texts, lengths, ssrcs, sessions, heard, reports, reported = stores
     scratch, messages, vectors, digest, length, crc_table = work
-    answers = checks = read = failed = 0
+    answers = checks = read = failed = replayed = 0
     for i in range(count):
         fates[i] = LEFT
         first = data[i, 0]
@@ -243,8 +246,11 @@ def serve(count, fd, data, sizes, names, name_lengths, fates, now, stores, work,
             checks += 1
         elif sessions[slot] != 0 and 200 <= data[i, 1] <= 201 and get32(data[i], 4) == ssrcs[slot, 1]:
             length[0] = sizes[i]
-            if call_seal(native[2], sessions[slot], data[i].ctypes.data, length.ctypes.data) != 0:
-                failed += 1
+            status = call_seal(native[2], sessions[slot], data[i].ctypes.data, length.ctypes.data)
+            if status != 0:
+                again = status in (REPLAY_FAIL, REPLAY_OLD, INDEX_OLD)
+                replayed += again
+                failed += not again
                 fates[i] = DONE
                 continue
             sizes[i] = length[0]
@@ -260,4 +266,4 @@ def serve(count, fd, data, sizes, names, name_lengths, fates, now, stores, work,
         fates[i] = DONE
     if answers:
         call_sendmmsg(native[3], np.int32(fd), messages.ctypes.data, np.int32(answers), np.int32(0x40))
-    return checks, read, failed
+    return checks, read, failed, replayed

@@ -65,12 +65,13 @@ def read_port(at, ports, state, clock, received, fates, upkeep, sources, ledger,
     stores, work, upkeep_native, counts = upkeep
     fd = ports[at, PORT_FD]
     if ports[at, CONTROL] and upkeep_native[0]:
-        checks, reports, failed = serve(
+        checks, reports, failed, replayed = serve(
             count, fd, data, sizes, names, name_lengths, fates, now, stores, work, upkeep_native
         )
         counts[0] += checks
         counts[1] += reports
         counts[2] += failed
+        counts[3] += replayed
     if ports[at, MEDIA]:
         left, prompt = forward(count, fd, received, fates, now, sources, ledger, engine, scratch, native)
         return count, left, prompt

@@ -98,11 +98,6 @@ class Hub:
         self._next_handshake_scan = 0.0
 
     @property
-    def reports_refused(self) -> int:
-        """Receiver reports that the kernel could not open: forged, replayed or broken."""
-        return self.upkeep.failed
-
-    @property
     def compiled(self) -> int:
         """Packets of publishers that compiled code forwarded."""
         return self._accounts.booked

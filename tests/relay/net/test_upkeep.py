@@ -207,9 +207,13 @@ def test_reports_of_a_trusted_sender_are_read_and_others_are_left(profile: srtp.
         assert (report.lsr, report.dlsr) == (0x11223344, 0x55667788)
         assert table.report(slot) is None
         assert table.heard(slot) == 3.0
-        # A replay is counted and goes nowhere, nor does what was tampered with.
+        # A replay is counted as one and goes nowhere, nor does what was tampered with.
         assert bench.serve(sealed)[0] == [DONE]
-        assert bench.upkeep.failed == 1
+        assert (bench.upkeep.failed, bench.upkeep.replayed) == (0, 1)
+        tampered = bytearray(sender.protect_rtcp(receiver_report(5, 77)))
+        tampered[10] ^= 1
+        assert bench.serve(bytes(tampered))[0] == [DONE]
+        assert (bench.upkeep.failed, bench.upkeep.replayed) == (1, 1)
         assert table.report(slot) is None
         # What asks for something is opened once and handed on in the clear.
         nack = receiver_report(5, 77) + rtcp.serialize([rtcp.Nack(5, 77, (9,))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loacodecs import rtcp, rtp
+from loacodecs.events import Transmit
 from relay.config import Config
 from relay.errors import ChannelBusy, ChannelNotFound, Revoked, SessionNotFound, Unavailable
 from tests.support.world import UNIX, Client, World
@@ -197,6 +198,20 @@ async def test_receiver_reports_of_listeners_are_counted() -> None:
         world.advance(0.02)
         stats = world.core.stats().channels["xa"]
         assert (stats.listener_fraction_lost, stats.listener_jitter_s) == (0.25, 0.01)
+
+
+async def test_a_report_that_comes_twice_is_no_forgery() -> None:
+    """Mobile networks double a datagram now and then, and the metric spoke of somebody with another key."""
+    with World() as world:
+        listener = await world.listener()
+        for _ in range(3):
+            listener.tell(rtcp.ReceiverReport(1))
+            output = listener.peer.poll()
+            assert isinstance(output, Transmit)
+            for _ in range(2):
+                listener.socket.sendto(output.data, output.addr)
+            world.advance(0.1)
+        assert world.core.stats().refused == {"srtp_replay": 3}
 
 
 async def test_the_publisher_is_told_what_arrived_and_asked_for_what_did_not() -> None:
