@@ -31,6 +31,8 @@ _SWAP_S: Final = 0.1
 """How a local programme gives way to another one."""
 _SPEECH_PAUSE_S: Final = 1.0
 """Live sound that pauses for so long has not ended."""
+_LIVE_GAP_S: Final = 10.0
+"""Live sound that was believed and pauses for no longer goes on."""
 _ON_AIR_S: Final = 60.0
 """Live sound heard so long before the link failed: the channel was on air."""
 _PROBE_EVERY_S: Final = 10.0
@@ -145,7 +147,8 @@ class Selector:
         situation = Situation(self._wall.local_time(now), down_s, self._settled(now), was_on_air)
         director.tick(situation, down_after_s=settings.down_after_s)
         emergency = self.live_state.kind == "emergency" and self._live_since is not None
-        if director.current is None or down_s >= settings.down_after_s or not situation.live | emergency:
+        back = emergency or situation.live or self._gives_way(now)
+        if director.current is None or down_s >= settings.down_after_s or not back:
             self._return_by = None
         elif self._going_back and self._fade.share <= 0.0:
             director.stop()
@@ -193,6 +196,16 @@ class Selector:
             return 0.0
         silent = now - state.unanswered
         return silent if silent >= self._settings.answer_s else 0.0
+
+    def _gives_way(self, now: float) -> bool:
+        """Whether what plays locally has to end though nothing live is heard just now.
+
+        Live sound to which the way back has begun may pause.
+        """
+        state, heard_at = self.live_state, self._live_at
+        if not state.connected or state.unanswered is not None:
+            return False
+        return self._return_by is not None and heard_at is not None and now - heard_at <= _LIVE_GAP_S
 
     def _settled(self, now: float) -> bool:
         return self._live_since is not None and now - self._live_since >= self._settings.settle_s

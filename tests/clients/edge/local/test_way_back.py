@@ -1,0 +1,49 @@
+"""When what plays locally gives way again: to live sound with pauses. Hand clock throughout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loaedge.local.director import Fallback
+from tests.support.hand_receiver import RATE, HandReceiver, write_wav
+
+LIVE, LOCAL = 0.5, 0.25
+
+
+@pytest.fixture
+def playing(tmp_path: Path) -> HandReceiver:
+    """A receiver whose link is down and whose fallback plays, again and again, without a pause."""
+    path = write_wav(tmp_path / "filler.wav", 5.0, LOCAL)
+    receiver = HandReceiver("2026-11-26T12:00:00", fallback=Fallback(path, always=True, repeat=True))
+    receiver.link(False)
+    assert receiver.run(30.0)[-1] == np.float32(LOCAL)
+    return receiver
+
+
+def speak(receiver: HandReceiver, sentence_s: float, pause_s: float) -> None:
+    receiver.live.on = True
+    receiver.run(sentence_s)
+    receiver.live.on = False
+    receiver.run(pause_s)
+
+
+def test_live_sound_with_pauses_comes_through(playing: HandReceiver) -> None:
+    """A sender of digital silence, or none (DTX), between sentences is not sounding meanwhile."""
+    playing.link(True)
+    for _ in range(2):
+        speak(playing, 6.0, 1.5)
+    playing.live.on = True
+    assert np.all(playing.run(6.0)[RATE:] == np.float32(LIVE))
+
+
+def test_live_sound_whose_relay_does_not_answer_any_more_is_not_gone_back_to(playing: HandReceiver) -> None:
+    """Or else there would be silence until the link is found to be down."""
+    playing.link(True)
+    playing.live.on = True
+    playing.run(4.0)
+    playing.live.on = False
+    playing.link(True, unanswered=playing.now)
+    assert np.all(playing.run(12.0) == np.float32(LOCAL))
