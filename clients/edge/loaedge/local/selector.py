@@ -15,7 +15,7 @@ import numpy as np
 
 from loacodecs.opus import SAMPLE_RATE, Pcm
 
-from .director import Director, Situation
+from .director import FALLBACK_NAME, Director, Situation
 from .mixing import Chime, CrossFade, Gate, PauseFinder, ramp
 from .programme import Programme
 from .quiet import QuietHours
@@ -200,12 +200,15 @@ class Selector:
     def _gives_way(self, now: float) -> bool:
         """Whether what plays locally has to end though nothing live is heard just now.
 
-        Live sound to which the way back has begun may pause.
+        Live sound to which the way back has begun may pause; a fallback has nothing to stand in for once the link
+        is back, whether or not anything is on air.
         """
-        state, heard_at = self.live_state, self._live_at
-        if not state.connected or state.unanswered is not None:
+        state, current = self.live_state, self._director.current
+        if not state.connected or state.unanswered is not None or current is None:
             return False
-        return self._return_by is not None and heard_at is not None and now - heard_at <= _LIVE_GAP_S
+        if self._return_by is not None and self._live_at is not None and now - self._live_at <= _LIVE_GAP_S:
+            return True
+        return current.spec.name == FALLBACK_NAME and now - state.since >= self._settings.down_after_s
 
     def _settled(self, now: float) -> bool:
         return self._live_since is not None and now - self._live_since >= self._settings.settle_s

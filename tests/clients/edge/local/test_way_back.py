@@ -1,4 +1,4 @@
-"""When what plays locally gives way again: to live sound with pauses. Hand clock throughout."""
+"""When what plays locally gives way again: to live sound with pauses, or to silence. Hand clock throughout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from loaedge.local.director import Fallback
+from loaedge.local.timetable import Entry, parse_days, parse_time
 from tests.support.hand_receiver import RATE, HandReceiver, write_wav
 
 LIVE, LOCAL = 0.5, 0.25
@@ -47,3 +48,29 @@ def test_live_sound_whose_relay_does_not_answer_any_more_is_not_gone_back_to(pla
     playing.live.on = False
     playing.link(True, unanswered=playing.now)
     assert np.all(playing.run(12.0) == np.float32(LOCAL))
+
+
+def test_the_fallback_ends_with_the_outage_though_nothing_is_on_air(playing: HandReceiver) -> None:
+    playing.link(True)
+    playing.run(20.0)
+    assert playing.selector.sounding.source == "silence"
+    playing.leap(86_400.0)  # nor does it go on after the night
+    assert not np.any(playing.run(10.0))
+
+
+def test_the_fallback_outlasts_a_short_appearance_of_the_link(playing: HandReceiver) -> None:
+    for _ in range(4):
+        playing.link(True)
+        assert np.all(playing.run(3.0) == np.float32(LOCAL))
+        playing.link(False)
+        assert np.all(playing.run(3.0) == np.float32(LOCAL))
+
+
+def test_a_bulletin_of_the_timetable_is_played_to_its_end_though_the_link_is_back(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "news.wav", 40.0, LOCAL)
+    entry = Entry("news", parse_days("daily"), parse_time("12:00"), path)
+    receiver = HandReceiver("2026-11-26T12:00:00", (entry,))
+    receiver.link(False)
+    receiver.run(8.0)
+    receiver.link(True)
+    assert np.count_nonzero(receiver.run(40.0)) > 36 * RATE
