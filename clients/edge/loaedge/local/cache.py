@@ -175,7 +175,10 @@ def verify(path: Path) -> None:
 
     A playlist is looked at like any file; the files it names are found out as they play.
     """
-    Cache(path if path.is_dir() else path.parent).verify(path)
+    try:
+        Cache(path if path.is_dir() else path.parent).verify(path)
+    except OSError as error:  # a folder that this user may not enter, a card that gives errors
+        raise CacheError(path.name, "unreadable", reason(error)) from error
 
 
 def _count(value: object) -> int:

@@ -126,3 +126,9 @@ def test_a_file_is_looked_at_by_the_manifest_beside_it(tmp_path: Path) -> None:
     for damaged in (path, tmp_path):
         with pytest.raises(CacheError, match="truncated"):
             verify(damaged)
+
+
+def test_a_file_that_the_system_does_not_let_us_look_at_is_named() -> None:
+    """As one in a folder that the service's user may not enter; a name too long is refused to root as well."""
+    with pytest.raises(CacheError, match="unreadable: file name too long"):
+        verify(Path("/srv") / ("a" * 300))
