@@ -28,7 +28,7 @@ from .checking import InvalidConfiguration, Table, parse_duration
 
 DEFAULT_PATH: Final = Path("/etc/loa/edge.toml")
 DEFAULT_STATE: Final = Path("/var/lib/loa-edge")
-CHANNEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+CHANNEL: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 """As docs/configuration.md allows a channel to be named."""
 IDLE_S: Final = 50.0
 
@@ -116,7 +116,7 @@ def parse(values: dict[str, Any], folder: Path) -> Config:
     control = table.flag("control", True)
     channel = table.text("channel", "")
     if channel and not CHANNEL.fullmatch(channel):
-        table.mistake("channel", "must be small letters, digits and hyphens, at most 63")
+        table.mistake("channel", "must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit")
     if not channel and not control:
         table.mistake("channel", "is required unless control = true: the relay then says which")
     wishes = table.choice("rendition", _RENDITIONS["auto"], _RENDITIONS)

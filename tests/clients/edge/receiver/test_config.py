@@ -88,6 +88,12 @@ def test_a_file_to_play_into_is_beside_the_others(tmp_path: Path) -> None:
     assert config.output == "wav:/srv/played.wav"
 
 
+@pytest.mark.parametrize("channel", ["tan-phu.hop", "xa_tan_phu", "7", "a-", "a" * 63])
+def test_every_channel_of_a_relay_can_be_played(tmp_path: Path, channel: str) -> None:
+    """As docs/configuration.md lets channels be named."""
+    assert read(tmp_path, f'relays = "https://a.example.vn"\nchannel = "{channel}"\n').channel == channel
+
+
 def test_little_need_be_said(tmp_path: Path) -> None:
     config = read(tmp_path, 'relays = "https://a.example.vn"\n')
     assert config.control
@@ -111,7 +117,7 @@ def test_little_need_be_said(tmp_path: Path) -> None:
         ("volume_db = true", "volume_db must be a number from -60 to 20"),
         ("volume_db = nan", "volume_db must be a number from -60 to 20"),
         ('chanel = "a"', "chanel is not known; is channel meant?"),
-        ('channel = "Xã"', "channel must be small letters, digits and hyphens, at most 63"),
+        ('channel = "Xã"', "channel must be 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit"),
         ('quiet_hours = "22"', "quiet_hours cannot be: quiet hours are written as 21:00-05:00, not '22'"),
         ('zone = "Mars"', "zone cannot be: 'Mars' is no time zone this machine knows"),
         ("[amplifier]\ngpio = \"17\"", "amplifier.gpio cannot be: 'gpio:17' names no amplifier switch; write none, "
