@@ -108,9 +108,7 @@ def parse(values: dict[str, Any], folder: Path) -> Config:
     """
     mistakes: list[str] = []
     table = Table(values, mistakes)
-    relays = table.texts("relays")
-    for relay in relays:
-        _check_relay(table, relay)
+    relays = tuple(_relay(table, relay) for relay in table.texts("relays"))
     if not relays and not mistakes:
         table.mistake("relays", 'is required: relays = ["https://relay.example.vn"]')
     control = table.flag("control", True)
@@ -123,7 +121,7 @@ def parse(values: dict[str, Any], folder: Path) -> Config:
     idle = round(table.duration("idle", IDLE_S, 5, 300))
     zone = table.parsed("zone", find_zone(), find_zone)
     config = Config(
-        relays=tuple(relay.rstrip("/") for relay in relays),
+        relays=relays,
         channel=channel,
         mode=table.choice("mode", "first", _MODES),
         token_file=table.path("token_file", None, folder),
@@ -154,14 +152,16 @@ def parse(values: dict[str, Any], folder: Path) -> Config:
     return config
 
 
-def _check_relay(table: Table, relay: str) -> None:
+def _relay(table: Table, relay: str) -> str:
+    """The base address as all parts take it: whoever asks whether it is https looks at small letters."""
     try:
-        found = endpoint(f"{relay.rstrip('/')}/x", "whep")
+        found = endpoint(f"{relay.strip().rstrip('/')}/x", "whep")
     except ConfigurationError as error:
         table.mistake("relays", f"cannot have {relay!r}: {error}")
-        return
+        return relay
     if "://" not in relay or found.url.count("/") != 4:
         table.mistake("relays", f"takes addresses as https://relay.example.vn, not {relay!r}")
+    return found.url.removesuffix("/x/whep")
 
 
 def _output(text: str, folder: Path) -> str:

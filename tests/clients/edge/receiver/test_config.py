@@ -142,6 +142,12 @@ def test_a_relay_is_an_address_without_a_channel(tmp_path: Path, relay: str) -> 
     assert line.startswith("relays ")
 
 
+@pytest.mark.parametrize("relay", ["HTTPS://a.example.vn", "Https://a.example.vn/", " https://a.example.vn "])
+def test_a_relay_may_be_written_as_phones_write_it(tmp_path: Path, relay: str) -> None:
+    """Certificates are looked for where the address says https."""
+    assert read(tmp_path, f'relays = ["{relay}"]\n').relays == ("https://a.example.vn",)
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert len(mistakes(tmp_path, "control = false\nmode = 1\nfoo = 1\n")) >= 3
 
