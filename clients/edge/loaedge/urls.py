@@ -30,7 +30,8 @@ class Endpoint:
     token: Token | None
 
     def __str__(self) -> str:
-        return self.url
+        """Without the query, in which other servers have their keys: it is shown and goes into recordings."""
+        return self.url.partition("?")[0]
 
 
 def endpoint(text: str, protocol: str) -> Endpoint:
@@ -53,20 +54,18 @@ def endpoint(text: str, protocol: str) -> Endpoint:
     except ValueError:
         port_is_valid = False
     if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(
-            f"{_shown(text)} is not the address of a channel, as https://host/channel is"
-        )
+        raise ConfigurationError(f"{shown(text)} is not the address of a channel, as https://host/channel is")
     if parts.username is not None:
         raise ConfigurationError("no name or password in the address, please: use --token-file")
     segments = [segment for segment in parts.path.split("/") if segment]
     if segments and segments[-1] in _PAGES and len(segments) > 1 and not as_written:
         segments.pop()
     if not segments:
-        raise ConfigurationError(f"which channel? {_shown(text)} names only the relay; add /channel")
+        raise ConfigurationError(f"which channel? {shown(text)} names only the relay; add /channel")
     secret = parse_qs(parts.fragment).get("token", [""])[0]
     path = parts.path if as_written else "/" + "/".join([*segments, protocol])
     url = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-    return Endpoint(url, Token(secret) if secret else None)
+    return Endpoint(url, bearer(secret, "the address") if secret else None)
 
 
 def bearer(text: str, where: str) -> Token:
@@ -79,6 +78,6 @@ def bearer(text: str, where: str) -> Token:
     return Token(word)
 
 
-def _shown(text: str) -> str:
-    """The address as it may be repeated to a person: without fragment, which can hold a token."""
-    return text.partition("#")[0][:200]
+def shown(text: str) -> str:
+    """The address as it may be repeated to a person: query and fragment can hold a key, what is before @ a password."""
+    return "an address with @" if "@" in text else re.split("[?#]", text, maxsplit=1)[0][:200]

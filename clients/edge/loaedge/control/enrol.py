@@ -17,7 +17,7 @@ from loacodecs.signing import public_octets
 from loacodecs.strict_json import from_object, load_object, to_base64url
 
 from ..disk import Disk
-from ..urls import LOCAL_HOSTS
+from ..urls import LOCAL_HOSTS, shown
 from ..whip import printable
 from .identity import Enrolment, IdentityStore
 from .nonces import NONCE_FILE, NonceMemory
@@ -106,7 +106,7 @@ def relay_url(relay: str, path: str = PATH, *, web_socket: bool = True) -> str:
     except ValueError:
         valid = False
     if not valid or parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise ConfigurationError(f"{relay[:200]} is not the address of a relay, as https://host is")
+        raise ConfigurationError(f"{shown(relay)} is not the address of a relay, as https://host is")
     scheme = {"http": "ws", "https": "wss"}[parts.scheme] if web_socket else parts.scheme
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + path, "", ""))
 

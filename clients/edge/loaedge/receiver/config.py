@@ -23,7 +23,7 @@ from ..local.timetable import LATE_S, BulletinClass, Entry, parse_days, parse_ti
 from ..local.wallclock import find_zone
 from ..outputs.opening import check_spec
 from ..outputs.power import open_power
-from ..urls import endpoint
+from ..urls import endpoint, shown
 from .checking import InvalidConfiguration, Table, parse_duration
 
 DEFAULT_PATH: Final = Path("/etc/loa/edge.toml")
@@ -157,10 +157,10 @@ def _relay(table: Table, relay: str) -> str:
     try:
         found = endpoint(f"{relay.strip().rstrip('/')}/x", "whep")
     except ConfigurationError as error:
-        table.mistake("relays", f"cannot have {relay!r}: {error}")
+        table.mistake("relays", f"cannot have {shown(relay)!r}: {error}")
         return relay
     if "://" not in relay or found.url.count("/") != 4:
-        table.mistake("relays", f"takes addresses as https://relay.example.vn, not {relay!r}")
+        table.mistake("relays", f"takes addresses as https://relay.example.vn, not {shown(relay)!r}")
     return found.url.removesuffix("/x/whep")
 
 
