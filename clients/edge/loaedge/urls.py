@@ -45,11 +45,8 @@ def endpoint(text: str, protocol: str) -> Endpoint:
     as_written = text.lower().startswith(f"{protocol}+http")
     if as_written:
         text = text[len(protocol) + 1 :]
-    if "://" not in text:
-        host = urlsplit(f"//{text}").hostname
-        text = f"{'http' if host in LOCAL_HOSTS else 'https'}://{text}"
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(with_scheme(text))
         port_is_valid = parts.port is None or parts.port > 0
     except ValueError:
         port_is_valid = False
@@ -76,6 +73,13 @@ def bearer(text: str, where: str) -> Token:
             f"{where} holds no bearer token: one word of letters, digits and . _ ~ + / - ="
         )
     return Token(word)
+
+
+def with_scheme(text: str) -> str:
+    """The address; where it has no scheme http for this machine, https for all others. Raises ValueError."""
+    if "://" in text:
+        return text
+    return f"{'http' if urlsplit(f'//{text}').hostname in LOCAL_HOSTS else 'https'}://{text}"
 
 
 def shown(text: str) -> str:

@@ -39,7 +39,8 @@ def test_the_token_of_a_page_is_taken_and_never_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "https://", "https://host", "https://host/", "ftp://host/a", "http://host:99999/a", "/a"]
+    "typed",
+    ["", "https://", "https://host", "https://host/", "ftp://host/a", "http://host:99999/a", "/a", "[::1/a"],
 )
 def test_what_is_no_channel_is_refused_with_one_sentence(typed: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -17,7 +17,7 @@ from loacodecs.signing import public_octets
 from loacodecs.strict_json import from_object, load_object, to_base64url
 
 from ..disk import Disk
-from ..urls import LOCAL_HOSTS, shown
+from ..urls import LOCAL_HOSTS, shown, with_scheme
 from ..whip import printable
 from .identity import Enrolment, IdentityStore
 from .nonces import NONCE_FILE, NonceMemory
@@ -96,12 +96,8 @@ async def enrol(
 
 def relay_url(relay: str, path: str = PATH, *, web_socket: bool = True) -> str:
     """The address of `path` at a relay named by its base address. Raises ConfigurationError."""
-    text = relay.strip()
-    if "://" not in text:
-        host = urlsplit(f"//{text}").hostname
-        text = f"{'http' if host in LOCAL_HOSTS else 'https'}://{text}"
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(with_scheme(relay.strip()))
         valid = parts.port is None or parts.port > 0
     except ValueError:
         valid = False

@@ -95,7 +95,7 @@ class Table:
 
     def path(self, key: str, default: T, folder: Path) -> Path | T:
         """A path; one that is not absolute is taken from `folder`."""
-        value: Path | T = self.parsed(key, default, lambda text: folder / Path(text).expanduser())
+        value: Path | T = self.parsed(key, default, lambda text: folder / _expanded(text))
         return value
 
     def parsed(self, key: str, default: T, parse: Callable[[str], Any]) -> Any:
@@ -129,6 +129,15 @@ class Table:
             return value
         self.mistake(key, sentence)
         return default
+
+
+def _expanded(text: str) -> Path:
+    if "\0" in text:
+        raise ConfigurationError("no path has a NUL in it")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(f"nobody knows the home of {text.partition('/')[0]}") from None
 
 
 def _between(value: float, low: float, high: float) -> float:

@@ -129,7 +129,14 @@ def test_addresses_of_relays() -> None:
     assert (
         relay_url("relay.example", ENROL_PATH, web_socket=False) == "https://relay.example/api/v1/edge/enrol"
     )
-    for text in ("", "ftp://relay.example", "https://", "https://a:s3@relay.example", "https://relay:99999"):
+    for text in (
+        "",
+        "[::1",
+        "ftp://relay.example",
+        "https://",
+        "https://a:s3@relay.example",
+        "https://relay:99999",
+    ):
         with pytest.raises(ConfigurationError) as caught:
             relay_url(text)
         assert "s3" not in str(caught.value)

@@ -109,6 +109,8 @@ def test_little_need_be_said(tmp_path: Path) -> None:
         ('output = "wav:"', f"output cannot be: 'wav:' names no sound output; write {KINDS}"),
         ('output = "null:x"', f"output cannot be: 'null:x' names no sound output; write {KINDS}"),
         ('output = "wav:x?ppm=fast"', "output cannot be: 'fast' is no number of ppm"),
+        ('token_file = "~nobody-here/token"', "token_file cannot be: nobody knows the home of ~nobody-here"),
+        ('ca_file = "a\\u0000b"', "ca_file cannot be: no path has a NUL in it"),
         ('mode = "third"', "mode must be one of first, both"),
         ("delay = 700", "delay must be a text in quotes"),
         ('delay = "700"', "delay cannot be: '700' is not a duration; write 700ms, 10s, 5m or 1h"),
