@@ -20,6 +20,7 @@ from loacodecs.errors import LoaError
 from ..control.identity import IdentityError, IdentityStore
 from ..disk import Disk, DiskError
 from ..local.audiofile import Fault, ProgrammeError, open_audio
+from ..local.cache import MANIFEST, CacheError, verify
 from ..local.programme import files_of
 from ..local.wallclock import EARLIEST
 from ..outputs.opening import open_output
@@ -174,18 +175,22 @@ def amplifier(switch: str) -> Iterator[Finding]:
 
 
 def programmes(config: Config) -> Iterator[Finding]:
-    """Whether local programmes can be read."""
+    """Whether local programmes can be read, and are what they were."""
     plays = [(entry.name, entry.play) for entry in config.timetable]
     if config.fallback is not None:
         plays.append(("fallback", config.fallback.play))
     for name, play in plays:
         try:
+            verify(play)
             for path in files_of(play):
                 with contextlib.closing(open_audio(path)) as file:
                     next(file.blocks(), None)
         except ProgrammeError as error:
             mend = _PROGRAMME_MENDS.get(error.fault, "copy it there again")
             yield Finding(f"programme {name}", "failure", f"{error} ({error.path})", mend)
+        except CacheError as error:
+            mend = f"copy it there again, or the {MANIFEST} that goes with it"
+            yield Finding(f"programme {name}", "failure", f"{error} ({play})", mend)
         else:
             yield Finding(f"programme {name}", "ok", f"{play} can be played")
 

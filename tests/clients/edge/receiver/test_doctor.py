@@ -15,6 +15,7 @@ from loacodecs.control import Hello, Telemetry
 from loacodecs.strict_json import to_base64url
 from loaedge.control.identity import KEY_FILE, IdentityStore
 from loaedge.disk import Disk, DiskError
+from loaedge.local.cache import Cache
 from loaedge.local.timetable import Entry
 from loaedge.receiver import doctor, doctor_relay
 from loaedge.receiver.config import Config
@@ -78,6 +79,22 @@ def test_local_programmes_are_opened(tmp_path: Path) -> None:
     ]
     found = list(doctor.programmes(replace(config(tmp_path), timetable=tuple(entries))))
     assert [finding.verdict for finding in found] == ["ok", "failure", "failure"]
+
+
+def test_a_programme_that_is_not_what_its_manifest_says_is_found(tmp_path: Path) -> None:
+    """It would not be played."""
+    path = write_wav(tmp_path / "news.wav", [np.zeros(4800, np.float32)], 48_000)
+    Cache(tmp_path).adopt(path.name)
+    entries = tuple(
+        Entry(play.name, frozenset(range(7)), time(5, 30), play, limit_s=60.0) for play in (path, tmp_path)
+    )
+    receiver = replace(config(tmp_path), timetable=entries)
+    assert [finding.verdict for finding in doctor.programmes(receiver)] == ["ok", "ok"]
+    path.write_bytes(path.read_bytes()[:-100])
+    for finding in doctor.programmes(receiver):
+        assert finding.verdict == "failure"
+        assert finding.sentence.startswith("news.wav: truncated")
+        assert "copy it there again" in finding.mend
 
 
 def test_what_mends_a_programme_depends_on_what_is_wrong(tmp_path: Path) -> None:
