@@ -61,12 +61,23 @@ class RelayDoctor:
         yield reached
         if reached.verdict != "ok":
             return
+        if (untrusted := self._certificates()) is not None:
+            yield untrusted
+            return
         if not self._told_time and (clock := await self._clock(relay)) is not None:
             self._told_time = True
             yield clock
         if (identities := self._identities()) is not None:
             yield await self._link(relay, identities)
         yield await self._session(relay)
+
+    def _certificates(self) -> Finding | None:
+        """Why nobody can be trusted, with which the receiver does not start; None when that is in order."""
+        try:
+            self._trust().context()
+        except ConfigurationError as error:
+            return Finding("certificates", "failure", str(error), "put them there, or take ca_file out")
+        return None
 
     def _identities(self) -> dict[str, Identity] | None:
         """None where no control link is wanted or possible; another finding says why."""

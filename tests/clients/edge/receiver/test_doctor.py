@@ -160,6 +160,14 @@ async def findings(config: Config, relay: str) -> dict[str, Finding]:
     return {finding.about.rpartition(" ")[0]: finding for finding in found}
 
 
+async def test_certificates_that_are_not_there_are_a_finding_like_others(tmp_path: Path) -> None:
+    receiver = replace(config(tmp_path), channel="xa", ca_file=tmp_path / "none.pem")
+    async with fake_relay(RelayKeys()) as relay:
+        found = [finding async for finding in doctor_relay.RelayDoctor(receiver).examine(relay.url)]
+    assert [(finding.about, finding.verdict) for finding in found][1:] == [("certificates", "failure")]
+    assert "none.pem" in found[1].sentence
+
+
 async def test_a_relay_that_is_not_there(tmp_path: Path) -> None:
     found = await findings(replace(config(tmp_path), channel="xa"), "http://127.0.0.1:1")
     assert list(found) == ["network to"], "the rest would say the same again"
