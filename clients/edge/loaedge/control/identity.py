@@ -166,6 +166,16 @@ class IdentityStore:
                 kept = path.with_name(name + _old(number))
         return Aside(kept, relays)
 
+    def bring_back(self, aside: Aside) -> None:
+        """Undo `set_aside`: what was made since is of no use to anybody. Raises DiskError."""
+        if aside.key is None:
+            return
+        old = aside.key.name[aside.key.name.index(_old(1)) :]
+        for name in (KEY_FILE, ENROLMENT_FILE):
+            path = self._directory / (name + old)
+            if path.exists():
+                self._disk.rename(path, name)
+
     def _is_taken(self, suffix: str) -> bool:
         return any((self._directory / (name + suffix)).exists() for name in (ENROLMENT_FILE, KEY_FILE))
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from loacodecs.errors import ConfigurationError
+from loacodecs.errors import ConfigurationError, LoaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..control.identity import Aside, Enrolment, IdentityStore
     from .config import Config
 
 DEFAULT: Final = Path("/etc/loa/edge.toml")
@@ -87,9 +90,8 @@ def enrol(path: Path, code: str, relay: str | None, name: str, *, anew: bool) ->
     """
     import asyncio
 
-    from ..control.enrol import KeyRevokedError
     from ..control.enrol import enrol as enrol_with
-    from ..control.identity import Aside, IdentityStore
+    from ..control.identity import IdentityStore
     from ..whip import Trust
     from .config import DEFAULT_STATE
 
@@ -100,13 +102,10 @@ def enrol(path: Path, code: str, relay: str | None, name: str, *, anew: bool) ->
         raise click.UsageError(f"which relay? There is no {path}; give --relay https://…")
     ca_file = str(config.ca_file) if config is not None and config.ca_file is not None else None
     store, tls = IdentityStore(directory), Trust(ca_file=ca_file, option="ca_file").context()
-    aside = store.set_aside() if anew else Aside()
     try:
-        done = asyncio.run(enrol_with(address, code, name, directory, tls=tls))
-    except KeyRevokedError as error:
-        aside = store.set_aside()
-        click.echo(f"{error}: it gets a new one")
-        done = asyncio.run(enrol_with(address, code, name, directory, tls=tls))
+        done, aside = _enrol(
+            store, lambda: asyncio.run(enrol_with(address, code, name, directory, tls=tls)), anew=anew
+        )
     finally:
         _give_to_owner(directory)
     if aside.key is not None:
@@ -132,6 +131,26 @@ def unit(path: Path) -> int:
     here = {group.gr_name for group in grp.getgrall()}
     click.echo(make(path, groups=tuple(sorted(here & {"gpio"}))), nl=False)
     return 0
+
+
+def _enrol(store: IdentityStore, attempt: Callable[[], Enrolment], *, anew: bool) -> tuple[Enrolment, Aside]:
+    """The enrolment, with a new key where one is wanted or needed, and what became of the old one.
+
+    A receiver that could not be enrolled anew is who it was.
+    """
+    from ..control.enrol import KeyRevokedError
+    from ..control.identity import Aside
+
+    aside = store.set_aside() if anew else Aside()
+    try:
+        return attempt(), aside
+    except KeyRevokedError as error:
+        aside = store.set_aside()
+        click.echo(f"{error}: it gets a new one")
+        return attempt(), aside
+    except (LoaError, KeyboardInterrupt):
+        store.bring_back(aside)
+        raise
 
 
 def _run(path: Path) -> int:

@@ -139,6 +139,25 @@ def test_an_identity_set_aside_is_kept_and_the_next_is_another_device(tmp_path: 
     assert store.set_aside() == Aside()
 
 
+def test_what_was_set_aside_is_brought_back_in_the_place_of_what_came_after(tmp_path: Path) -> None:
+    keys = RelayKeys()
+    store = enrolled(tmp_path, keys)
+    store.set_aside()
+    store.key(os.urandom)
+    before = store.set_aside()
+    enrolled(tmp_path, keys)
+    known = store.load()[keys.name].public_key
+    aside = store.set_aside()
+    store.key(os.urandom)
+    store.bring_back(aside)
+    assert store.load()[keys.name].public_key == known
+    assert before.key is not None
+    assert before.key.exists(), "what was set aside earlier stays there"
+    assert not (tmp_path / "device.key.old-3").exists()
+    store.bring_back(Aside())
+    assert store.load()[keys.name].public_key == known
+
+
 def test_even_a_corrupt_key_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).write_bytes(b"short")
     aside = IdentityStore(tmp_path).set_aside()
