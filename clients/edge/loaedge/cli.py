@@ -17,7 +17,7 @@ from loacodecs.errors import ConfigurationError
 from .urls import Endpoint, Token, bearer, endpoint
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 class EndpointType(click.ParamType[Endpoint]):
@@ -36,15 +36,15 @@ class EndpointType(click.ParamType[Endpoint]):
 
 
 class DurationType(click.ParamType[float]):
-    """Seconds, or a number with ms, s, m or h."""
+    """Seconds, or a number with ms, s, m, h or d."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value).strip().lower())
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", str(value).strip().lower())
         seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
         if seconds <= 0:
-            self.fail(f"{value!r} is not a duration; write 30, 500ms, 10s, 5m or 1h", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 30, 500ms, 10s, 5m, 8h or 30d", param, ctx)
         return seconds
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import loaedge.main
 from loacodecs.errors import ConfigurationError, TransportError
+from loaedge.cli import DurationType
 from loaedge.main import run
 
 HEAVY = ("av", "aiortc", "numpy", "httpx", "cryptography", "OpenSSL", "numba", "fastapi", "pydantic")
@@ -42,6 +43,15 @@ def test_a_group_without_a_command_shows_its_commands_a_line_each(capsys: pytest
     assert run(["bench"]) == 2
     shown = capsys.readouterr().err.splitlines()
     assert any(line.split()[:1] == ["relay"] for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 30), ("500ms", 0.5), ("10s", 10), ("5m", 300), ("8h", 28_800), ("30d", 2_592_000)],
+)
+def test_times_are_written_as_the_document_says(text: str, seconds: float) -> None:
+    """The second paragraph of docs/commands.md."""
+    assert DurationType().convert(text, None, None) == pytest.approx(seconds)
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
