@@ -165,8 +165,15 @@ class Director:
         except LoaError as error:
             self._fault(spec.name, str(error))
             return
+        if self.current is not None and self._rank(self.current) < 0:
+            self._fallback_used = not self._is_endless
         self.stop()
         self.current = programme
+
+    @property
+    def _is_endless(self) -> bool:
+        """Whether the fallback is to be heard until the link is back, however often a bulletin interrupts it."""
+        return self._fallback is not None and self._fallback.repeat and self._fallback.limit_s is None
 
     def _rank(self, programme: Programme) -> int:
         """The fallback gives way to anything the timetable has."""

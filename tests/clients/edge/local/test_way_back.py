@@ -74,3 +74,21 @@ def test_a_bulletin_of_the_timetable_is_played_to_its_end_though_the_link_is_bac
     receiver.run(8.0)
     receiver.link(True)
     assert np.count_nonzero(receiver.run(40.0)) > 36 * RATE
+
+
+@pytest.mark.parametrize(("limit_s", "goes_on"), [(None, True), (3600.0, False)])
+def test_an_endless_fallback_goes_on_after_a_bulletin(
+    tmp_path: Path, limit_s: float | None, goes_on: bool
+) -> None:
+    """One with a limit has had its time."""
+    filler, path = (
+        write_wav(tmp_path / "filler.wav", 5.0, 0.125),
+        write_wav(tmp_path / "news.wav", 10.0, LOCAL),
+    )
+    entry = Entry("news", parse_days("daily"), parse_time("12:01"), path)
+    fallback = Fallback(filler, always=True, repeat=True, limit_s=limit_s)
+    receiver = HandReceiver("2026-11-26T12:00:00", (entry,), fallback=fallback)
+    receiver.link(False)
+    assert receiver.run(50.0)[-1] == np.float32(0.125)
+    assert receiver.run(15.0)[-1] == np.float32(LOCAL)
+    assert (receiver.run(30.0)[-1] == np.float32(0.125)) == goes_on
