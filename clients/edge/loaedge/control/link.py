@@ -39,7 +39,7 @@ from .enrol import relay_url
 from .identity import Identity
 from .nonces import NonceMemory
 from .receipts import ReceiptBook
-from .session import Ended, LinkSession, RelayClock
+from .session import ANSWER_S, Ended, LinkSession, RelayClock
 from .settings import SettingsStore
 from .telemetry import Machine, Place, Report, telemetry
 from .turns import Attempt, Turns
@@ -273,13 +273,20 @@ class Link:
     async def _command(self, command: Command, session: LinkSession) -> None:
         assert session.identity is not None
         now = self._loop.time()
-        relay_now = self._parts.clock.relay_time(now)
-        if relay_now is None:
-            relay_now = session.relay_time(now) or 0.0
+        relay_now = self._relay_now(session, now)
         result = await self._commands.take(command, session.identity.enrolment.relay, relay_now, now)
         if result is not None:
             session.reply(result)
             self._wake.set()
+
+    def _relay_now(self, session: LinkSession, now: float) -> float:
+        """What the clock of the relay that commands shows.
+
+        The receiver's may still be another relay's, or go by what this one's showed before it was set right: three
+        exchanges later it follows, but what is wanted is told right after the welcome, and once.
+        """
+        told, known = session.relay_time(now) or 0.0, self._parts.clock.relay_time(now)
+        return told if known is None or abs(known - told) > ANSWER_S else known
 
     def _telemetry(self, number: int, now: float) -> Telemetry:
         parts = self._parts

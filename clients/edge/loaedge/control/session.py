@@ -126,7 +126,7 @@ class LinkSession:
         return min(self._asked.values(), default=None)
 
     def relay_time(self, now: float) -> float | None:
-        """The relay's clock as its challenge told it: late by the time on the way, known before any exchange."""
+        """The relay's clock as it told it last on this link: late by the time on the way, known before any exchange."""
         if self._relay_time is None:
             return None
         told, at = self._relay_time
@@ -216,6 +216,7 @@ class LinkSession:
             case ClockAnswer():
                 # Only an answer to a question of ours: the rest could be a replay.
                 if self._asked.pop(round(message.sent, 6), None) is not None:
+                    self._relay_time = (message.replied, now)
                     self._clock.add(Exchange(message.sent, message.received, message.replied, now))
             case ReceiptOk(id):
                 if self._receipt_sent is not None and self._receipt_sent[0] == id:
