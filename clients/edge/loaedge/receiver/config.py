@@ -139,9 +139,7 @@ def parse(values: dict[str, Any], folder: Path) -> Config:
         quiet=table.parsed("quiet_hours", QuietHours(), _quiet),
         zone=zone,
         fallback=_fallback(table.table("fallback"), folder) if "fallback" in table else None,
-        timetable=tuple(
-            entry for one in table.tables("timetable") if (entry := _entry(one, folder)) is not None
-        ),
+        timetable=_timetable(table, folder),
         state_dir=table.path("state_dir", DEFAULT_STATE, folder),
         log_level=table.choice("log_level", "info", _LEVELS),
     )
@@ -209,6 +207,15 @@ def _fallback(table: Table, folder: Path) -> Fallback | None:
     )
     table.finish()
     return fallback
+
+
+def _timetable(table: Table, folder: Path) -> tuple[Entry, ...]:
+    found = (_entry(one, folder) for one in table.tables("timetable"))
+    entries = tuple(entry for entry in found if entry is not None)
+    names = [entry.name for entry in entries]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        table.mistake("timetable", f"has two programmes that are called {name}")
+    return entries
 
 
 def _entry(table: Table, folder: Path) -> Entry | None:

@@ -129,6 +129,8 @@ def test_little_need_be_said(tmp_path: Path) -> None:
         ("[[timetable]]\nat = \"05:30\"\nplay = \"a\"", "timetable[0].name is required"),
         ("[[timetable]]\nname = \"a\"\nat = \"25:00\"\nplay = \"a\"", "timetable[0].at cannot be: a time of day "
          "is written as 05:30, not '25:00'"),
+        ("[[timetable]]\nname = \"a\"\nat = \"05:30\"\nplay = \"a\"\n" * 2, "timetable has two programmes that "
+         "are called a"),
         ("timetable = 1", "timetable must be written as [[timetable]]"),
     ],
 )  # fmt: skip
