@@ -53,17 +53,18 @@ class Cache:
         # Sums are computed again only when the file has been touched.
         self._seen: dict[str, tuple[int, int]] = {}
 
-    def verify(self, path: Path) -> None:
+    def verify(self, path: Path, *, sums: bool = True) -> None:
         """Look at a file, or at all files of the folder. Raises CacheError for the first that is damaged.
 
-        What lies elsewhere, or is not in the manifest, has promised nothing and passes.
+        What lies elsewhere, or is not in the manifest, has promised nothing and passes. Without `sums` it is only
+        looked whether the files are there and as long as they should be.
         """
         stored = self._manifest()
         if path == self._directory:
             for name, promise in stored.items():
-                self._verify(name, promise)
+                self._verify(name, promise, sums=sums)
         elif path.parent == self._directory and path.name in stored:
-            self._verify(path.name, stored[path.name])
+            self._verify(path.name, stored[path.name], sums=sums)
 
     def faults(self) -> dict[str, str]:
         """All that is wrong, for `loa edge doctor` and telemetry: file name to sentence."""
@@ -135,13 +136,13 @@ class Cache:
         if digest.hexdigest() != promise.sha256:
             raise CacheError(name, "changed", "not the file that was promised")
 
-    def _verify(self, name: str, promise: Stored) -> None:
+    def _verify(self, name: str, promise: Stored, *, sums: bool = True) -> None:
         path = self._directory / name
         size = _size(path, name)
         if size != promise.size:
             raise CacheError(name, "truncated", f"{size} of {promise.size} bytes are there")
         mark = (size, path.stat().st_mtime_ns)
-        if self._seen.get(name) == mark:
+        if not sums or self._seen.get(name) == mark:
             return
         if _sum(path, name) != promise.sha256:
             raise CacheError(name, "changed", "its sum is another one")
@@ -170,13 +171,13 @@ class Cache:
             raise CacheError(MANIFEST, "full" if error.full else "unreadable", str(error)) from error
 
 
-def verify(path: Path) -> None:
-    """Look at a file or folder before it is played, by the manifest beside it, if there is one. Raises CacheError.
+def verify(path: Path, *, sums: bool = True) -> None:
+    """Look at a file before it is played, or at a whole folder, by the manifest beside it, if there is one.
 
-    A playlist is looked at like any file; the files it names are found out as they play.
+    A playlist is looked at like any file; the files it names are found out as they play. Raises CacheError.
     """
     try:
-        Cache(path if path.is_dir() else path.parent).verify(path)
+        Cache(path if path.is_dir() else path.parent).verify(path, sums=sums)
     except OSError as error:  # a folder that this user may not enter, a card that gives errors
         raise CacheError(path.name, "unreadable", reason(error)) from error
 

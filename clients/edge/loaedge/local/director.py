@@ -15,7 +15,6 @@ from typing import Final
 
 from loacodecs.errors import LoaError
 
-from .audiofile import ProgrammeError
 from .inspection import Inspection
 from .programme import Programme, Spec
 from .quiet import QuietHours
@@ -66,7 +65,7 @@ class Situation:
 class Director:
     """Runs one local programme at a time; `current` is the one to be heard, None when there is none.
 
-    `verify` looks at a file or folder before it is played (see `cache`) and raises LoaError when it is damaged.
+    `verify` looks at a file before it is played (see `cache`) and raises LoaError when it is damaged.
     """
 
     def __init__(
@@ -160,8 +159,9 @@ class Director:
     def _start(self, spec: Spec) -> None:
         self.faults.pop(spec.name, None)
         try:
-            self._verify(spec.play)
-            programme = Programme(spec, self._channels, lambda fault: self._note(spec.name, fault))
+            programme = Programme(
+                spec, self._channels, lambda fault: self._fault(spec.name, str(fault)), self._verify
+            )
         except LoaError as error:
             self._fault(spec.name, str(error))
             return
@@ -183,9 +183,6 @@ class Director:
         self._done[occurrence.key] = None
         while len(self._done) > _REMEMBERED:
             self._done.popitem(last=False)
-
-    def _note(self, name: str, fault: ProgrammeError) -> None:
-        self._fault(name, str(fault))
 
     def _fault(self, name: str, sentence: str) -> None:
         self.faults[name] = sentence

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from .audiofile import ProgrammeError, open_audio
+from loacodecs.errors import LoaError
+
+from .audiofile import open_audio
+from .cache import verify
 from .programme import files_of
 
 EVERY_TICKS: Final = 10
@@ -33,10 +36,11 @@ class Inspection:
             return
         name, play = self._plays[turn % len(self._plays)]
         try:
+            verify(play, sums=False)
             for path in files_of(play)[:1]:
                 with contextlib.closing(open_audio(path)):
                     pass
-        except ProgrammeError as error:
+        except LoaError as error:
             self.faults[name] = str(error)
         else:
             self.faults.pop(name, None)

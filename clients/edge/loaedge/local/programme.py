@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from loacodecs.errors import LoaError
 from loacodecs.opus import SAMPLE_RATE, Pcm
 
 from ..disk import reason
@@ -47,17 +48,23 @@ class Spec:
 class Programme:
     """Plays `spec`; `on_fault` hears of every file that is skipped or ends early, in the worker's thread.
 
-    Raises ProgrammeError when there is nothing that can be played at all.
+    Raises LoaError, what is wrong with its last file, when there is nothing that can be played at all.
     """
 
     def __init__(
-        self, spec: Spec, channels: int, on_fault: Callable[[ProgrammeError], None] = lambda _fault: None
+        self,
+        spec: Spec,
+        channels: int,
+        on_fault: Callable[[LoaError], None] = lambda _fault: None,
+        verify: Callable[[Path], None] = lambda _path: None,
     ) -> None:
+        """`verify` looks at each file before it is played, see `cache`; it raises LoaError when that is damaged."""
         self.spec = spec
         self.starved = 0
         """Samples of silence because the disk was slower than the sound."""
         self._channels = channels
         self._on_fault = on_fault
+        self._verify = verify
         self._gain = np.float32(10 ** (spec.volume_db / 20))
         self._limit = None if spec.limit_s is None else round(spec.limit_s * SAMPLE_RATE)
         self._queue: deque[Pcm] = deque()
@@ -71,7 +78,7 @@ class Programme:
             raise self._last_fault or ProgrammeError(spec.play, "empty")
         self._put(first)
 
-    _last_fault: ProgrammeError | None = None
+    _last_fault: LoaError | None = None
 
     @property
     def ended(self) -> bool:
@@ -147,9 +154,10 @@ class Programme:
     def _blocks(self, path: Path) -> Iterator[Pcm]:
         """One file; what is wrong with it is told, and the next one follows."""
         try:
+            self._verify(path)
             self._open = open_audio(path)
             yield from self._open.blocks()
-        except ProgrammeError as fault:
+        except LoaError as fault:
             self._last_fault = fault
             self._on_fault(fault)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loaedge.local.cache import Cache
 from loaedge.local.inspection import EVERY_TICKS, Inspection
 from loaedge.local.timetable import Entry, parse_days, parse_time
 from tests.support.hand_receiver import HandReceiver, write_wav
@@ -28,6 +29,18 @@ def test_each_has_its_turn_again_and_again(tmp_path: Path) -> None:
     (tmp_path / "good.wav").unlink()
     ticks(inspection, 4)
     assert sorted(inspection.faults) == ["cut.opus", "folder", "good.wav"]
+
+
+def test_a_promised_file_that_is_missing_in_a_folder_is_told(tmp_path: Path) -> None:
+    for name in ("1.wav", "2.wav"):
+        write_wav(tmp_path / name, 1.0)
+        Cache(tmp_path).adopt(name)
+    inspection = Inspection([("folder", tmp_path)])
+    ticks(inspection, 1)
+    assert inspection.faults == {}
+    (tmp_path / "2.wav").unlink()
+    ticks(inspection, 1)
+    assert inspection.faults == {"folder": "2.wav: missing"}
 
 
 def test_nothing_to_play_is_nothing_to_look_at() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from loacodecs.opus import Pcm
 from loaedge.local.audiofile import ProgrammeError
+from loaedge.local.cache import Cache, verify
 from loaedge.local.programme import AHEAD_S, FADE_OUT_S, Programme, Spec, files_of
 from tests.support.hand_receiver import RATE, write_opus, write_wav
 
@@ -75,6 +76,18 @@ def test_broken_files_are_skipped_by_name(tmp_path: Path) -> None:
     pcm = play(Programme(Spec("a", tmp_path), 1, lambda fault: faults.append(str(fault))))
     assert [fault.split(":")[0:2] for fault in faults] == [["1.opus", " corrupt"], ["2.opus", " truncated"]]
     assert np.sum(pcm == 0.5) == RATE // 5
+
+
+def test_a_file_that_is_not_what_was_promised_is_skipped_and_the_others_play(tmp_path: Path) -> None:
+    for name in ("1.wav", "2.wav", "3.wav"):
+        write_wav(tmp_path / name, 0.2, 0.5)
+        Cache(tmp_path).adopt(name)
+    write_wav(tmp_path / "2.wav", 0.2, 0.25)
+    faults: list[str] = []
+    pcm = play(Programme(Spec("a", tmp_path), 1, lambda fault: faults.append(str(fault)), verify))
+    assert faults == ["2.wav: changed: its sum is another one"]
+    assert np.sum(pcm == 0.5) == 2 * RATE // 5
+    assert not np.any(pcm == 0.25)
 
 
 @pytest.mark.parametrize("make", ["missing", "empty folder", "only broken", "empty list"])
