@@ -24,10 +24,14 @@ class Token:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to POST an offer, and the token that came with the address, if any."""
+    """Where to POST an offer, and the token that came with the address, if any.
+
+    `as_written`: of another server, whose paths name no channels.
+    """
 
     url: str
     token: Token | None
+    as_written: bool = False
 
     def __str__(self) -> str:
         """Without the query, in which other servers have their keys: it is shown and goes into recordings."""
@@ -62,7 +66,7 @@ def endpoint(text: str, protocol: str) -> Endpoint:
     secret = parse_qs(parts.fragment).get("token", [""])[0]
     path = parts.path if as_written else "/" + "/".join([*segments, protocol])
     url = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
-    return Endpoint(url, bearer(secret, "the address") if secret else None)
+    return Endpoint(url, bearer(secret, "the address") if secret else None, as_written)
 
 
 def bearer(text: str, where: str) -> Token:

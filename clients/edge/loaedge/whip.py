@@ -228,18 +228,21 @@ class Signalling:
 
     def _refusal(self, response: httpx.Response, body: str) -> SignallingError:
         status = response.status_code
-        channel = self._url.path.rstrip("/").split("/")[-2]
-        publishing = self._url.path.endswith("/whip")
         sentences = {
             401: f"{self._url.host} does not accept the token: it is wrong, altered or expired"
             if self._has_token
             else f"{self._url.host} wants a token",
-            403: f"the token does not allow {'publishing to' if publishing else 'listening to'} {channel}",
-            404: f"there is no channel {channel} at {self._url.host}",
-            409: _conflict(response, body)
-            or f"another publisher is on air on {channel}; --replace takes over",
             503: f"{self._url.host} takes no sessions just now",
         }
+        if not self._endpoint.as_written:
+            channel, protocol = self._url.path.rstrip("/").split("/")[-2:]
+            does = "publishing to" if protocol == "whip" else "listening to"
+            sentences |= {
+                403: f"the token does not allow {does} {channel}",
+                404: f"there is no channel {channel} at {self._url.host}",
+                409: _conflict(response, body)
+                or f"another publisher is on air on {channel}; --replace takes over",
+            }
         sentence = sentences.get(status)
         if sentence is None:
             detail = _detail(response, body) or response.reason_phrase

@@ -126,6 +126,17 @@ async def test_listening_is_called_listening() -> None:
     assert "listening to tien-giang" in str(await refusal(Reply(403), protocol="whep"))
 
 
+@pytest.mark.parametrize("status", [403, 404, 409])
+async def test_what_another_server_refuses_is_told_without_a_channel(status: int) -> None:
+    """Its path names none, and it knows no --replace."""
+    async with WhipServer(lambda _request: Reply(status)) as server:
+        signalling = Signalling(endpoint(f"whip+{server.url}/webRTC/publish?key=1", "whip"), None)
+        with pytest.raises(SignallingError) as caught:
+            await signalling.offer("v=0")
+        await signalling.close()
+    assert str(caught.value) == f"127.0.0.1 refused the session with {status}: Said So"
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/problem+json"])
 async def test_the_detail_of_a_json_error_is_told(kind: str) -> None:
     error = await refusal(Reply(406, [("Content-Type", kind)], '{"detail": "the offer has no Opus"}'))
