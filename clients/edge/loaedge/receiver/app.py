@@ -132,10 +132,13 @@ class Receiver:
                 tasks.create_task(self._link.run())
 
     async def _work(self) -> None:
-        """The worker's half of local programmes and receipts, and what the selector must know."""
+        """What the selector must know, and beside it the worker's half of local programmes and receipts: while a disk
+        hangs, an emergency still ends in its time.
+        """
         loop = asyncio.get_running_loop()
         since = loop.time()
         connected = False
+        tending: asyncio.Future[None] | None = None
         while True:
             now = loop.time()
             if connected != bool(self._sessions.connected):
@@ -147,7 +150,10 @@ class Receiver:
                 self._sessions.ask()
             if (commit_s := self._player.commit_s) is not None:
                 self._playout.commit(commit_s + self._chain.delay_s)
-            await loop.run_in_executor(self._worker, self._tend, now)
+            if tending is None or tending.done():
+                if tending is not None:
+                    tending.result()  # a fault of ours is not to be passed over
+                tending = loop.run_in_executor(self._worker, self._tend, now)
             await asyncio.sleep(LOCAL_TICK_S)
 
     def _tend(self, now: float) -> None:

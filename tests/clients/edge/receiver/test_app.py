@@ -13,6 +13,7 @@ import pytest
 
 from loacodecs.backoff import Backoff
 from loacodecs.opus import Pcm
+from loaedge.control.classes import LiveClasses
 from loaedge.control.receipts import ReceiptBook
 from loaedge.local.selector import Selector
 from loaedge.outputs import player
@@ -117,6 +118,30 @@ async def test_local_programmes_play_while_every_name_is_looked_up_in_vain(
     finally:
         no_names.set()
         await asyncio.gather(*lookups, return_exceptions=True)
+
+
+async def test_an_emergency_ends_in_its_time_while_the_disk_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else what comes after it would be heard at night until the disk is itself again."""
+    release, ticking, stated = threading.Event(), list[Selector](), ["emergency"]
+
+    def hangs(selector: Selector, _now: float) -> None:
+        ticking.append(selector)
+        release.wait(PATIENCE_S)
+
+    monkeypatch.setattr(Selector, "tick", hangs)
+    monkeypatch.setattr(LiveClasses, "kind", lambda *_: stated[-1])
+    manager = Manager()
+    async with running(tmp_path, manager):
+        try:
+            while not ticking:
+                await manager.looks.get()
+            stated.append("normal")
+            while ticking[0].live_state.kind != "normal":
+                await manager.looks.get()
+        finally:
+            release.set()
 
 
 async def test_a_programme_that_runs_as_the_receiver_stops_is_told_as_stopped(
