@@ -133,7 +133,7 @@ class RelayDoctor:
                 endpoint(f"{relay}/{channel}", "whep"),
                 "recvonly",
                 self._token_now(),
-                self._trust().context(),
+                forgiving(self._trust().context(), time.time()),
                 connect_timeout_s=SESSION_S,
                 wishes=config.wishes,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -12,11 +13,15 @@ import numpy as np
 import pytest
 
 from loacodecs.control import Hello, Telemetry
+from loacodecs.errors import TransportError
 from loacodecs.strict_json import to_base64url
+from loaedge.client import ClientSettings, WebRtcClient
 from loaedge.control.identity import KEY_FILE, IdentityStore
+from loaedge.control.tls import forgiving
 from loaedge.disk import Disk, DiskError
 from loaedge.local.cache import Cache
 from loaedge.local.timetable import Entry
+from loaedge.local.wallclock import EARLIEST
 from loaedge.receiver import doctor, doctor_relay
 from loaedge.receiver.config import Config
 from loaedge.receiver.finding import Finding
@@ -166,6 +171,30 @@ async def test_certificates_that_are_not_there_are_a_finding_like_others(tmp_pat
         found = [finding async for finding in doctor_relay.RelayDoctor(receiver).examine(relay.url)]
     assert [(finding.about, finding.verdict) for finding in found][1:] == [("certificates", "failure")]
     assert "none.pem" in found[1].sentence
+
+
+async def test_an_impossible_clock_keeps_doctor_from_no_session_that_the_receiver_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver does not look at a certificate's dates then."""
+    asked: list[ClientSettings] = []
+
+    def client(settings: ClientSettings, **_more: object) -> WebRtcClient:
+        asked.append(settings)
+        raise TransportError("that will do")
+
+    monkeypatch.setattr(doctor_relay, "WebRtcClient", client)
+    receiver = replace(config(tmp_path), channel="xa")
+    flags = []
+    async with fake_relay(RelayKeys()) as relay:
+        for now in (1000.0, EARLIEST):
+            monkeypatch.setattr("time.time", lambda now=now: now)
+            await findings(receiver, relay.url)
+            assert asked[-1].tls is not None
+            flags.append(asked[-1].tls.verify_flags)
+    expected = forgiving(ssl.create_default_context(), 1000.0).verify_flags
+    assert flags == [expected, forgiving(ssl.create_default_context(), EARLIEST).verify_flags]
+    assert flags[0] != flags[1]
 
 
 async def test_a_relay_that_is_not_there(tmp_path: Path) -> None:
