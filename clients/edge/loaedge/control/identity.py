@@ -121,6 +121,17 @@ class IdentityStore:
             raise IdentityError("not enrolled", "this receiver is not enrolled; do it with loa edge enrol")
         return {name: Identity(enrolment, key) for name, enrolment in enrolments.items()}
 
+    @property
+    def is_enrolled(self) -> bool:
+        """Whether any relay knows this receiver; while the files are broken or cannot be read one may."""
+        try:
+            self.load()
+        except IdentityError as error:
+            return error.word != "not enrolled"
+        except DiskError:
+            return True
+        return True
+
     def first_channel(self) -> str:
         """What a receiver plays that has heard nothing of its relay yet; "" when it is not enrolled for any channel."""
         try:

@@ -85,7 +85,7 @@ class Receiver:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="loa-worker")
         self._settings_store = SettingsStore(config.state_dir / SETTINGS_FILE)
         kept = self._settings_store.load() if config.control else None
-        self._settings = kept.settings if kept is not None else _settings(config)
+        self._settings = kept.settings if kept is not None and _may_be_told(config) else _settings(config)
         self._classes = LiveClasses(self._settings.channel)
         self._clock = ClockSync()
         self._link_clock = LinkClock(self._clock)
@@ -349,6 +349,11 @@ class Receiver:
     def _on_sessions(self) -> None:
         if self._link is not None:
             self._link.wake()
+
+
+def _may_be_told(config: Config) -> bool:
+    """Whether a relay's settings go before those of the file: not where that says what to play and none knows us."""
+    return not config.channel or IdentityStore(config.state_dir).is_enrolled
 
 
 def _settings(config: Config) -> Settings:

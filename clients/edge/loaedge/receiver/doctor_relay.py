@@ -155,7 +155,7 @@ class RelayDoctor:
 
     def _channel(self) -> str:
         config = self._config
-        if not config.control:
+        if not config.control or (config.channel and not IdentityStore(config.state_dir).is_enrolled):
             return config.channel
         kept = SettingsStore(config.state_dir / SETTINGS_FILE).load()
         return kept.settings.channel if kept is not None else config.channel or self._enrolled_channel()

@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from loacodecs.backoff import Backoff
+from loacodecs.control import Settings
 from loacodecs.opus import Pcm
+from loacodecs.strict_json import to_base64url
 from loaedge.control.classes import LiveClasses
+from loaedge.control.identity import KEY_FILE, IdentityStore
 from loaedge.control.receipts import ReceiptBook
+from loaedge.control.settings import SETTINGS_FILE, SettingsStore
 from loaedge.local.selector import Selector
 from loaedge.outputs import player
 from loaedge.receiver import app
@@ -22,7 +26,9 @@ from loaedge.receiver.app import Receiver
 from loaedge.receiver.config import parse
 from loaedge.receiver.linking import RECEIPTS_FILE
 from loaedge.receiver.notify import Notifier
+from tests.support.fake_link_relay import RELAY_TIME, RelayKeys
 from tests.support.hand_receiver import write_wav
+from tests.support.whip_server import Reply, WhipServer
 
 NOBODY = "http://127.0.0.1:9"
 PATIENCE_S = 20.0
@@ -44,7 +50,9 @@ class Manager(Notifier):
 
 
 @asynccontextmanager
-async def running(folder: Path, manager: Manager, relay: str = NOBODY) -> AsyncIterator[Receiver]:
+async def running(
+    folder: Path, manager: Manager, relay: str = NOBODY, **more: object
+) -> AsyncIterator[Receiver]:
     """A receiver without sound device or relay, whose fallback plays after five seconds."""
     write_wav(folder / "fallback.wav", 30.0)
     values = {
@@ -55,6 +63,7 @@ async def running(folder: Path, manager: Manager, relay: str = NOBODY) -> AsyncI
         "quiet_hours": "never",
         "state_dir": str(folder),
         "fallback": {"play": str(folder / "fallback.wav"), "after": "5s", "always": True},
+        **more,
     }
     receiver = Receiver(parse(values, folder), notifier=manager)
     stop = asyncio.get_running_loop().create_future()
@@ -118,6 +127,23 @@ async def test_local_programmes_play_while_every_name_is_looked_up_in_vain(
     finally:
         no_names.set()
         await asyncio.gather(*lookups, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("enrolled", "channel"), [(False, "xa"), (True, "old")])
+async def test_what_a_relay_has_told_goes_before_the_file_with_an_enrolment_only(
+    tmp_path: Path, enrolled: bool, channel: str
+) -> None:
+    """Settings stay on a board that is nobody's any more."""
+    keys, manager = RelayKeys(), Manager()
+    SettingsStore(tmp_path / SETTINGS_FILE).save(Settings("old", 700, 0, 0.0, True), RELAY_TIME)
+    if enrolled:
+        (tmp_path / KEY_FILE).write_text(to_base64url(keys.device.private_bytes_raw()))
+        IdentityStore(tmp_path).add(keys.enrolment())
+    async with WhipServer(lambda _request: Reply(404)) as server:
+        async with running(tmp_path, manager, server.url, control=True):
+            while not any(request.method == "POST" for request in server.requests):
+                await manager.looks.get()
+        assert {each.path for each in server.requests if each.method == "POST"} == {f"/{channel}/whep"}
 
 
 async def test_an_emergency_ends_in_its_time_while_the_disk_hangs(
