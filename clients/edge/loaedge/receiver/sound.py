@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from loacodecs.opus import Pcm
 from loacodecs.rtp import ABS_CAPTURE_TIME_URI
@@ -31,6 +31,8 @@ class SharedPlayout:
     ) -> None:
         self._make = make
         self._playout = make(settings)
+        self._before = PlayoutStats()
+        """What was counted before `begin_anew`."""
         self._random = random
         self._lock = threading.Lock()
 
@@ -83,14 +85,15 @@ class SharedPlayout:
         """Another channel: what is buffered of the old one is not played any more."""
         with self._lock:
             commit_s = self._playout.commit_s
+            self._before = _added(self._before, self._playout.stats)
             self._playout = self._make(self._playout.settings)
             self._playout.commit_s = commit_s
 
     @property
     def stats(self) -> PlayoutStats:
-        """The counters as they are now, a copy."""
+        """The newest readings, and the counters since the receiver's start: a copy."""
         with self._lock:
-            return replace(self._playout.stats)
+            return _added(self._before, self._playout.stats)
 
 
 class SharedSource:
@@ -124,3 +127,9 @@ class SharedSource:
         """The last compound packet."""
         with self._lock:
             return self._source.goodbye(now)
+
+
+def _added(before: PlayoutStats, stats: PlayoutStats) -> PlayoutStats:
+    """`stats` with the counters of both."""
+    counters = [field.name for field in fields(stats) if field.type == "int"]
+    return replace(stats, **{name: getattr(before, name) + getattr(stats, name) for name in counters})
