@@ -98,6 +98,7 @@ class Feeder:
     """Fills `ring` from `spec` until the end, a failure for good, or `stop`. Its attributes are for reading only.
 
     phase    opening, open, over (everything is in the ring), failed (`reason` says why)
+    fault    why the last attempt failed, for whoever waits for no other
     flowing  set by the consumer: whether it takes sound at its pace just now
     news     set whenever there is something to look at
     """
@@ -107,7 +108,7 @@ class Feeder:
         *, clock: Callable[[], float], random: Callable[[int], bytes], resolve: Resolve,
     ) -> None:  # fmt: skip
         self.phase: Literal["opening", "open", "over", "failed"] = "opening"
-        self.reason = ""
+        self.reason = self.fault = ""
         self.title = ""
         self.duration_s: float | None = None
         self.live = spec.kind in PUSHED
@@ -170,7 +171,8 @@ class Feeder:
                 self._check()
                 self._stats.failures += 1
                 if not (error.passing and self._settings.reconnect):
-                    self.phase, self.reason = "failed", str(error)
+                    self.fault = self.reason = str(error)
+                    self.phase = "failed"
                     return
                 if self._clock() - began > _SETTLED_S or self._parts.renewed:
                     self._backoff.reset()
@@ -198,6 +200,7 @@ class Feeder:
 
     def _pause(self, why: str) -> None:
         pause = self._backoff.next_pause()
+        self.fault = why
         self.phase, self.reason = "opening", f"{why}; trying again in {pause:.1f} s"
         self.news.set()
         self._stopped.wait(pause)

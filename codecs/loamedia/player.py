@@ -192,7 +192,7 @@ class Player:
                 return
             if self._over or feeder.reason:
                 if feeder.reason:
-                    raise SourceError(feeder.reason)
+                    raise SourceError(feeder.fault)
                 return
             feeder.news.wait()
 

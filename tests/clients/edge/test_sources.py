@@ -39,6 +39,12 @@ def test_an_impossible_tone_is_refused(text: str) -> None:
         open_source(text)
 
 
+def test_a_stream_that_cannot_be_opened_is_not_said_to_be_tried_again() -> None:
+    with pytest.raises(SourceError, match="connection refused") as caught:
+        open_source("http://127.0.0.1:9/live.mp3")
+    assert "again" not in str(caught.value)
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 def test_a_file_of_any_rate_becomes_48_khz_mono(tmp_path: Path, rate: int) -> None:
     sine = tone(440, 1.0, rate=rate)
