@@ -25,7 +25,7 @@ from ..local.programme import files_of
 from ..local.wallclock import EARLIEST
 from ..outputs.opening import open_output
 from ..outputs.output import OutputError, Pcm
-from .config import Config
+from .config import DEFAULT_STATE, Config
 from .doctor_relay import RelayDoctor
 from .finding import Finding, Verdict
 
@@ -199,6 +199,10 @@ def for_the_service(config: Config) -> Iterator[Finding]:
     """Files that root sees and the service of `loa edge unit` does not; nothing when all is well or nobody can tell."""
     if os.geteuid() != 0:
         return
+    if not config.state_dir.resolve().is_relative_to(DEFAULT_STATE.resolve()):
+        sentence = f"{config.state_dir} is root's to write, but the service of loa edge unit has {DEFAULT_STATE} alone"
+        mend = "take state_dir out of the file and enrol again, or write a unit of your own"
+        yield Finding("service", "warning", sentence, mend)
     plays = [entry.play for entry in config.timetable]
     plays += [config.fallback.play] if config.fallback is not None else []
     others = [path for path in (config.token_file, config.ca_file) if path is not None]

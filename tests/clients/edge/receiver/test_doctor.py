@@ -23,7 +23,7 @@ from loaedge.local.cache import Cache
 from loaedge.local.timetable import Entry
 from loaedge.local.wallclock import EARLIEST
 from loaedge.receiver import doctor, doctor_relay
-from loaedge.receiver.config import Config
+from loaedge.receiver.config import DEFAULT_STATE, Config
 from loaedge.receiver.finding import Finding
 from tests.support.fake_link_relay import DEVICE, RelayKeys, fake_relay
 from tests.support.tones import write_wav
@@ -128,7 +128,7 @@ def test_what_the_service_will_not_see_is_told_to_root(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("x")
     token.chmod(0o600)
-    plain = replace(config(tmp_path), token_file=token)
+    plain = replace(config(tmp_path), token_file=token, state_dir=DEFAULT_STATE)
     (hidden,) = doctor.for_the_service(plain)  # pytest's folders are below /tmp
     assert (hidden.about, hidden.verdict) == ("service", "warning")
     assert "below /tmp" in hidden.sentence
@@ -137,7 +137,8 @@ def test_what_the_service_will_not_see_is_told_to_root(tmp_path: Path) -> None:
         assert "can be read by root and not by the service" in unreadable.sentence
         token.chmod(0o644)
         assert list(doctor.for_the_service(plain)) == []
-    assert list(doctor.for_the_service(replace(plain, state_dir=tmp_path))) == []
+    (elsewhere,) = doctor.for_the_service(replace(plain, state_dir=tmp_path))
+    assert "the service of loa edge unit has /var/lib/loa-edge alone" in elsewhere.sentence
 
 
 @pytest.mark.parametrize(
