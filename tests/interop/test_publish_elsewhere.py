@@ -11,6 +11,7 @@ from aiortc import RTCSessionDescription
 
 from loaedge.level import StatusLine
 from loaedge.publish import Publisher, PublishSettings
+from loaedge.sources import open_source
 from loaedge.urls import Token, endpoint
 from tests.support.aiortc_peers import Ear
 from tests.support.media_files import tone_file
@@ -33,7 +34,7 @@ async def test_a_file_is_heard_by_another_server(tmp_path: Path) -> None:
         address = f"whip+{server.url}/webRTC/publish?key=1"
         settings = PublishSettings(endpoint(address, "whip"), str(path), lambda: Token("s3cret"))
         stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        publisher = Publisher(settings, StatusLine(io.StringIO()), stop)
+        publisher = Publisher(settings, StatusLine(io.StringIO()), stop, open_source(str(path)))
         sending = asyncio.create_task(publisher.run())
         sound = await ear.hear(1.5)
         await sending

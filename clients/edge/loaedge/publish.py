@@ -17,7 +17,7 @@ from .client import ClientSettings, WebRtcClient
 from .level import StatusLine, bar, clock
 from .outgoing import OutgoingStream
 from .programme import Encoding, Frame, Programme
-from .sources import SAMPLE_RATE, SampleClock, open_source
+from .sources import SAMPLE_RATE, SampleClock, Source, open_source
 from .stopping import run_until, stop_signals
 from .urls import Endpoint, Token
 from .whip import SignallingError, Trust
@@ -48,13 +48,18 @@ class SessionLost(TransportError):  # noqa: N818 - named by what happened
 
 def run(settings: PublishSettings) -> int:
     """`loa publish`: gives the exit code. Raises LoaError."""
-    return asyncio.run(_run(settings))
+    # Before there is an event loop, which would keep signals waiting as long as the source lets us wait.
+    source = open_source(settings.source, loop=settings.loop)
+    try:
+        return asyncio.run(_run(settings, source))
+    finally:
+        source.close()
 
 
-async def _run(settings: PublishSettings) -> int:
+async def _run(settings: PublishSettings, source: Source) -> int:
     with stop_signals() as stop:
         line = StatusLine(sys.stderr)
-        publisher = Publisher(settings, line, stop)
+        publisher = Publisher(settings, line, stop, source)
         await publisher.run()
         print(publisher.summary, flush=True)
         return 0 if publisher.packets else 1
@@ -66,8 +71,10 @@ class Publisher:
     A file waits while there is no session.
     """
 
-    def __init__(self, settings: PublishSettings, line: StatusLine, stop: asyncio.Future[None]) -> None:
-        """Open the source. Raises LoaError."""
+    def __init__(
+        self, settings: PublishSettings, line: StatusLine, stop: asyncio.Future[None], source: Source
+    ) -> None:
+        """`source` is closed when all is over. Raises LoaError."""
         self.packets = 0
         self.sessions = 0
         """Sessions that stood."""
@@ -75,7 +82,6 @@ class Publisher:
         self._line = line
         self._stop = stop
         self._tls = settings.trust.context() if settings.endpoint.url.startswith("https") else None
-        source = open_source(settings.source, loop=settings.loop)
         self._programme = Programme(source, settings.encoding, duration_s=settings.duration_s)
         self._backoff = Backoff(os.urandom)
 

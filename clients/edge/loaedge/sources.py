@@ -68,7 +68,7 @@ def open_source(text: str, *, loop: bool = False) -> Source:
     player = Player(spec, ANYTHING, PlayerSettings(channels=1, loop=loop))
     try:
         player.wait_opened()
-    except SourceError:
+    except BaseException:  # Ctrl-C as well
         player.close()
         raise
     return PlayedSource(player)

@@ -43,6 +43,18 @@ async def test_published_for_a_duration_and_heard_by_its_summary() -> None:
         assert errors == f"on air: tone 440 Hz at {relay.url}/whip\n"
 
 
+async def test_a_signal_ends_the_wait_for_a_source_that_says_nothing() -> None:
+    asked = asyncio.Event()
+    server = await asyncio.start_server(lambda _reader, _writer: asked.set(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    process = await loa("publish", "http://127.0.0.1:9/x", f"http://127.0.0.1:{port}/live.mp3")
+    await asyncio.wait_for(asked.wait(), 30)
+    process.send_signal(signal.SIGINT)
+    code, _, errors = await ended(process)
+    server.close()
+    assert (code, errors.strip()) == (130, ""), "1 and a sentence when the source was waited for to the end"
+
+
 @pytest.mark.parametrize("where", ["environment", "file", "option", "address"])
 async def test_the_token_comes_from_where_it_is_put(where: str, tmp_path: Path) -> None:
     path = tmp_path / "token"

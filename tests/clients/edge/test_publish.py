@@ -17,6 +17,7 @@ from loacodecs.opus import OpusDecoder
 from loaedge.level import StatusLine
 from loaedge.programme import Encoding
 from loaedge.publish import Publisher, PublishSettings, SessionLost
+from loaedge.sources import open_source
 from loaedge.urls import Token, endpoint
 from loaedge.whip import SignallingError
 from tests.support.loopback_relay import LoopbackRelay, Session
@@ -38,7 +39,8 @@ def publisher(
     for name, value in changes.items():
         object.__setattr__(settings, name, value)
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return Publisher(settings, StatusLine(log or io.StringIO()), stop or never)
+    opened = open_source(source, loop=settings.loop)
+    return Publisher(settings, StatusLine(log or io.StringIO()), stop or never, opened)
 
 
 def decoded(session: Session) -> NDArray[np.float32]:
