@@ -165,6 +165,8 @@ class DeckFeed:
         """Replaced whole when it changes: it is looked at without the lock."""
         self._crossing: _Crossing | None = None
         self._running = False
+        self._begins = False
+        """Whether a deck may begin; what has begun goes on without."""
         self._old = np.zeros((2, FRAME), np.float32)
         self._steps = np.arange(FRAME, dtype=np.float32)
 
@@ -201,15 +203,15 @@ class DeckFeed:
                 else:
                     self.ended.append(current)
             self._decks = wanted
-            if wanted and self._running:
-                wanted[0].feed.play()
+            self._start()
 
-    def run(self) -> None:
-        """Go on."""
+    def run(self, *, begins: bool = True) -> None:
+        """Go on; without `begins`, for whom nobody hears, only with what has begun: the next is to be heard whole."""
         with self._lock:
-            self._running = True
-            if self._decks:
-                self._decks[0].feed.play()
+            self._running, self._begins = True, begins
+            if self._decks and not self.plays(self._decks[0]):
+                self._decks[0].feed.pause()
+            self._start()
 
     def pause(self) -> None:
         """Stand still; a fade that is under way is over."""
@@ -218,6 +220,10 @@ class DeckFeed:
             self._drop_crossing()
             if self._decks:
                 self._decks[0].feed.pause()
+
+    def plays(self, deck: Deck) -> bool:
+        """Whether it is the turn of that deck, and it goes on."""
+        return deck is self.current and self._running and (self._begins or deck.sounded)
 
     def read(self, out: Block) -> bool:
         """The mixer's: fill `out` (2, FRAME), False when nothing sounds now."""
@@ -240,6 +246,8 @@ class DeckFeed:
         count = 0
         while self._decks and count < FRAME:
             deck = self._decks[0]
+            if not self.plays(deck):
+                break
             count += deck.take(out[:, count:])
             if count == FRAME or not deck.over:
                 break
@@ -261,11 +269,14 @@ class DeckFeed:
         ended, *rest = self._decks
         self.ended.append(ended)
         self._decks = tuple(rest)
-        if rest:
+        self._start()
+
+    def _start(self) -> None:
+        if self._decks and self.plays(self._decks[0]):
             self._decks[0].feed.play()
 
     def _begin_crossfade(self) -> None:
-        if not self._crossfade_s or self._crossing is not None or len(self._decks) < 2:
+        if not (self._crossfade_s and self._begins) or self._crossing is not None or len(self._decks) < 2:
             return
         if self._decks[1].announces:
             return  # who is called to listen by it hears what was before it to the end

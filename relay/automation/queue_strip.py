@@ -74,8 +74,7 @@ class QueueStrip(Strip):
     def tidy(self, wall: float) -> None:
         """Note what has ended or failed, and open what comes next."""
         for deck in list(self._decks.values()):
-            waiting = not self._running or deck is not self._feed.current
-            if deck.done or (waiting and deck.over):
+            if deck.done or (deck.over and not self._feed.plays(deck)):
                 self._finish(deck, wall)
         while self._feed.ended:
             self._feed.ended.popleft().feed.close()
@@ -97,7 +96,9 @@ class QueueStrip(Strip):
         self.fault = deck.feed.reason
         if not deck.sounded and not deck.feed.ready:
             return self._stand(Verdict.ABSENT, opening=True)
-        if not self._running:
+        if not self._feed.plays(deck):
+            if self.verdict is not Verdict.READY:
+                self.watch.restart()  # what was heard, or not, was the one before it
             return self._stand(Verdict.READY)
         return self._stand(self.watch.verdict if level is None else self.watch.look(now, level))
 
@@ -111,9 +112,9 @@ class QueueStrip(Strip):
         self._rest_at = math.inf
         if place is Place.STANDBY:
             self._rest_at = now + fade_s
-        else:
-            self._running = True
-            self._feed.run()
+        self._running = self._running or place is not Place.STANDBY
+        if self._running:
+            self._feed.run(begins=place is Place.ON_AIR)
 
     def _rest(self) -> None:
         self._rest_at = math.inf

@@ -35,6 +35,7 @@ class HandSource:
     title: str = "a sound"
     position: int = 0
     closed: bool = False
+    wanted: bool = False
     generate: Callable[[int, int], Sound] | None = None
 
     def take(self, out: Sound) -> int:
@@ -59,12 +60,18 @@ class HandSource:
         return count > 0
 
     def play(self) -> None:
+        self.wanted = True
         if self.state == "paused":
             self.state = "playing"
 
     def pause(self) -> None:
+        self.wanted = False
         if self.state == "playing":
             self.state = "paused"
+
+    def open(self) -> None:
+        """What was opening is there now."""
+        self.state = "playing" if self.wanted else "paused"
 
     def close(self) -> None:
         self.closed = True
