@@ -7,7 +7,7 @@ seconds (`now`) and unix seconds (`wall`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from loamedia.spec import parse_spec
@@ -54,7 +54,8 @@ class ChannelAutomation:
         self._config = config
         self._mixer = mixer
         self._inputs = dict(saved.inputs)
-        self._unset = set(saved.inputs)
+        self._set: dict[str, MixerInput] = {}
+        """Those that are as `_inputs` says; an input that comes anew, as the queue's does, is another one."""
         self._settings_revision = 0
         self._rundown = Rundown(patience_s=PATIENCE_S)
         self._rundown.stopped, self._rundown.pinned = saved.stopped, saved.pinned
@@ -77,7 +78,7 @@ class ChannelAutomation:
     @property
     def idle(self) -> bool:
         """Whether there is nothing to decide."""
-        if len(self._strips) > 1 or self._unset or self.ducked:
+        if len(self._strips) > 1 or self.ducked or any(self._unset()):
             return False
         return not len(self.queue) and self._queue_strip.input is None
 
@@ -100,7 +101,6 @@ class ChannelAutomation:
         """What is known of the last run only now: its queue comes behind what was queued since."""
         with contextlib.suppress(QueueFull):
             self.queue.add(saved.items)
-        self._unset |= saved.inputs.keys() - self._inputs.keys()
         self._inputs = {**saved.inputs, **self._inputs}
         self._settings_revision += 1
 
@@ -113,10 +113,7 @@ class ChannelAutomation:
 
     def step(self, now: float, wall: float) -> None:
         """Look at everything and do what follows."""
-        self._set_again()
-        self._queue_strip.tidy(wall)
-        standing = [strip.look(now) for strip in self._strips]
-        self._decide(now, standing, self._config.fade)
+        self._act(now, wall)
         if self.ducked:
             self._mixer.hold_duck(True)  # also for those whose mix has come since
 
@@ -139,13 +136,15 @@ class ChannelAutomation:
         waits = not passed and on_air is not None and self._rundown.pinned != on_air
         return Place.WATCHED if waits and strip.verdict is Verdict.SILENT else Place.STANDBY
 
+    def _unset(self) -> Iterator[str]:
+        """The inputs that came since an operator set them, before a restart perhaps."""
+        there = self._mixer.inputs
+        return (name for name in self._inputs if name in there and self._set.get(name) is not there[name])
+
     def _set_again(self) -> None:
-        """Set what an operator had set before a restart, as the inputs come."""
-        for name in list(self._unset):
-            if name in self._mixer.inputs:
-                self._unset.discard(name)
-                setting = self._inputs[name]
-                self._apply(name, InputChange(setting.gain_db, setting.muted, setting.pan))
+        for name in list(self._unset()):
+            setting = self._inputs[name]
+            self._set[name] = self._apply(name, InputChange(setting.gain_db, setting.muted, setting.pan, 0.0))
 
     # Commands
 
@@ -182,8 +181,8 @@ class ChannelAutomation:
 
     def change_input(self, name: str, change: InputChange) -> None:
         """Raises InputNotFound. After a restart the same is set again, but for publishers, who are others then."""
+        self._set_again()
         changed = self._apply(name, change)
-        self._unset.discard(name)
         if changed.kind != "publisher":
             old = self._inputs.get(name, InputSetting())
             self._inputs[name] = InputSetting(
@@ -191,6 +190,7 @@ class ChannelAutomation:
                 old.muted if change.muted is None else change.muted,
                 old.pan if change.pan is None else change.pan,
             )
+            self._set[name] = changed
             self._settings_revision += 1
 
     def queue_changed(self, now: float, wall: float) -> None:
@@ -199,7 +199,9 @@ class ChannelAutomation:
 
     def _act(self, now: float, wall: float) -> None:
         self._queue_strip.tidy(wall)
-        self._decide(now, [strip.look(now) for strip in self._strips], self._config.fade)
+        standing = [strip.look(now) for strip in self._strips]
+        self._set_again()  # what has just come, before it is heard
+        self._decide(now, standing, self._config.fade)
 
     def _apply(self, name: str, change: InputChange) -> MixerInput:
         found = self._mixer.inputs.get(name)

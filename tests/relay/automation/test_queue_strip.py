@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from relay.automation_ports import InputChange
 from tests.support.hand_mixer import HandSource, endless, tone_source
-from tests.support.hand_station import Switch, hertz, two
-from tests.support.tones import tone
+from tests.support.hand_station import Station, Switch, hertz, two
+from tests.support.tones import level_dbfs, tone
 
 
 def test_what_is_queued_while_the_last_of_the_queue_fades_is_whole() -> None:
@@ -44,3 +45,20 @@ def test_what_follows_an_item_that_fell_silent_is_whole() -> None:
     assert news.position_s < 0.11
     assert hertz(station.run(1)[-24_000:]) == pytest.approx(1200, abs=2)
     assert station.verdicts()["queue"] == "heard"
+
+
+def test_what_was_set_of_the_queue_holds_when_it_was_empty_meanwhile() -> None:
+    news = tone_source(1200, 2.0, state="opening")
+    station = Station({"old": tone_source(1000, 1.0), "news": news})
+    station.add("old")
+    station.run(0.2)
+    station.automation.change_input("queue", InputChange(gain_db=-6.0, muted=True))
+    station.run(4)
+    assert "queue" not in station.mixer.inputs
+    station.add("news")
+    station.run(0.1)
+    news.open()
+    assert level_dbfs(station.run(1)) < -100, "muted is muted"
+    assert station.mixer.inputs["queue"].gains[-1] == -6.0
+    station.automation.change_input("queue", InputChange(muted=False))
+    assert level_dbfs(station.run(0.5)[-9_600:]) == pytest.approx(-21.05, abs=0.1)
