@@ -20,7 +20,7 @@ from relay.errors import RelayError
 AHEAD: Final = 3
 """Items that are open: the one that is played and those after it, for jingles are short."""
 KEEP_S: Final = 2.0
-"""An empty queue keeps its place in the mixer for so long, since the last sound may still be fading."""
+"""An empty queue keeps its place in the mixer for so long at the least, and until its last sound has faded."""
 
 
 class QueueStrip(Strip):
@@ -76,8 +76,7 @@ class QueueStrip(Strip):
         for deck in list(self._decks.values()):
             if deck.done or (deck.over and not self._feed.plays(deck)):
                 self._finish(deck, wall)
-        while self._feed.ended:
-            self._feed.ended.popleft().feed.close()
+        self._close_ended()
         current = self._feed.current
         if current is not None and current.sounded:
             self._queue.reached(current.item.id, current.feed.position_s)
@@ -121,6 +120,10 @@ class QueueStrip(Strip):
         self._running = False
         self._feed.pause()
         self.watch.restart()
+
+    def _close_ended(self) -> None:
+        while self._feed.ended:
+            self._feed.ended.popleft().feed.close()
 
     def _refill(self, current: Deck | None, wall: float) -> None:
         wanted = [item for item in self._queue.first(AHEAD) if not self._is_done(item)]
@@ -170,7 +173,10 @@ class QueueStrip(Strip):
                 self._enter()
         elif self._input is not None:
             self._leave_at = min(self._leave_at, now + KEEP_S)
-            if now >= self._leave_at:
+            fades = now < self._rest_at < math.inf
+            if now >= self._leave_at and not fades:
+                self._rest()
+                self._close_ended()
                 self._mixer.remove_input(self.name, 0.0)
                 self._input, self._leave_at = None, math.inf
 

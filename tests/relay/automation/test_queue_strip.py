@@ -62,3 +62,17 @@ def test_what_was_set_of_the_queue_holds_when_it_was_empty_meanwhile() -> None:
     assert station.mixer.inputs["queue"].gains[-1] == -6.0
     station.automation.change_input("queue", InputChange(muted=False))
     assert level_dbfs(station.run(0.5)[-9_600:]) == pytest.approx(-21.05, abs=0.1)
+
+
+def test_a_queue_that_is_emptied_fades_for_as_long_as_was_asked_for() -> None:
+    old = HandSource(generate=endless(1000))
+    station = Station({"old": old}, (), {"fade": "4s", "crossfade": "6s"})
+    station.add("old")
+    station.run(1)
+    station.automation.queue.clear()
+    station.automation.queue_changed(station.now, station.now)
+    station.run(2.5)
+    assert level_dbfs(station.mixer.hear(5)) > -35, "on its way, not cut off"
+    station.run(2)
+    assert "queue" not in station.mixer.inputs
+    assert (old.closed, station.automation.idle) == (True, True)
