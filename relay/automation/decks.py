@@ -99,9 +99,11 @@ class Deck:
         self.done = False
         """Whether its turn is over: the next one has begun."""
         self.announces = item.chime and chimes is not None
-        """Whether it asks for a chime before it."""
+        """Whether it is an announcement, for which programmes step back."""
+        self.chimed = self.announces and not item.position_s
+        """Whether it asks for a chime before it; one that goes on where it was left has had it."""
         self._gain = np.float32(10 ** (item.gain_db / 20))
-        self._chimes = chimes if item.chime else None
+        self._chimes = chimes if self.chimed else None
         self._chime = np.zeros(0, np.float32)
         """What is left of it."""
 
@@ -198,7 +200,7 @@ class DeckFeed:
             current = self._decks[0] if self._decks else None
             if current is not None and (not wanted or wanted[0] is not current):
                 if self._running and current.sounded:
-                    announced = bool(wanted) and wanted[0].announces
+                    announced = bool(wanted) and wanted[0].chimed
                     self._cross(current, CUT_S if announced else max(self._crossfade_s, CUT_S))
                 else:
                     self.ended.append(current)
@@ -278,7 +280,7 @@ class DeckFeed:
     def _begin_crossfade(self) -> None:
         if not (self._crossfade_s and self._begins) or self._crossing is not None or len(self._decks) < 2:
             return
-        if self._decks[1].announces:
+        if self._decks[1].chimed:
             return  # who is called to listen by it hears what was before it to the end
         old, new = self._decks[0], self._decks[1]
         remaining_s = old.remaining_s()

@@ -153,8 +153,7 @@ class QueueStrip(Strip):
         except LoaError as error:  # a name that an older relay took for a source
             self._queue.finish(item.id, "failed", wall, str(error))
             return None
-        # one that goes on where it was left has been announced already
-        return Deck(item, feed, None if item.position_s else self._chimes)
+        return Deck(item, feed, self._chimes)
 
     def _finish(self, deck: Deck, wall: float) -> None:
         """Its turn is over; it may still be fading, and is closed after that."""

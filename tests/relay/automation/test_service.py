@@ -141,6 +141,29 @@ def test_a_chime_is_asked_for_where_there_is_one_and_kept(tmp_path: Path) -> Non
         with_desk(tmp_path, scene, mixer=mixer)
 
 
+def test_an_announcement_that_goes_on_is_one_still(tmp_path: Path) -> None:
+    """Programmes stay down for it; its chime was heard."""
+    mixer = HandMixer()
+    mixer.chime = chimes = HandChimes()
+
+    async def scene(desk: Desk) -> None:
+        await desk.service.enqueue("xa", [WantedItem("tone:500", chime=True)], place=None, subject="")
+        desk.run(1)
+        assert (True, True) in chimes.notes
+        assert chimes.notes[-1] == (True, False)
+        await desk.service.enqueue("xa", [WantedItem("tone:800")], place=0, subject="")
+        desk.run(1)
+        assert chimes.notes[-1] == (False, False)
+        heard = len(chimes.notes)
+        await desk.service.skip("xa")
+        desk.run(1)
+        assert desk.starts["tone:500"] > 0.5
+        assert chimes.notes[-1] == (True, False)
+        assert (True, True) not in chimes.notes[heard:]
+
+    with_desk(tmp_path, scene, mixer=mixer)
+
+
 def test_commands_are_kept_when_they_return(tmp_path: Path) -> None:
     async def first(desk: Desk) -> None:
         await desk.service.enqueue(
