@@ -6,7 +6,6 @@ seconds (`now`) and unix seconds (`wall`).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -28,7 +27,7 @@ from relay.automation_ports import (
     QueueItem,
     Saved,
 )
-from relay.errors import InputNotFound, ItemNotFound, QueueFull
+from relay.errors import InputNotFound, ItemNotFound
 from relay.live.settings import CHANNEL_PREFIX
 from relay.live_ports import InputKind
 
@@ -57,6 +56,8 @@ class ChannelAutomation:
         self._set: dict[str, MixerInput] = {}
         """Those that are as `_inputs` says; an input that comes anew, as the queue's does, is another one."""
         self._settings_revision = 0
+        self._decided = False
+        """Whether an operator has commanded `play` or `stop` in this run."""
         self._rundown = Rundown(patience_s=PATIENCE_S)
         self._rundown.stopped, self._rundown.pinned = saved.stopped, saved.pinned
         self._queue_strip = QueueStrip(
@@ -98,9 +99,11 @@ class ChannelAutomation:
         return self._rundown.on_air, self._rundown.reason
 
     def take_up(self, saved: Saved) -> None:
-        """What is known of the last run only now: its queue comes behind what was queued since."""
-        with contextlib.suppress(QueueFull):
-            self.queue.add(saved.items)
+        """What is known of the last run only now: its queue comes behind what was queued since, and what was stopped or
+        chosen then holds unless somebody has decided since."""
+        self.queue.take_up(saved.items)
+        if not self._decided:
+            self._rundown.stopped, self._rundown.pinned = saved.stopped, saved.pinned
         self._inputs = {**saved.inputs, **self._inputs}
         self._settings_revision += 1
 
@@ -157,12 +160,13 @@ class ChannelAutomation:
             self.queue.move(item, 0)
             source = source or (self._rundown.pinned and QUEUE)
         self._rundown.stopped, self._rundown.pinned = False, source
+        self._decided = True
         self._settings_revision += 1
         self._act(now, wall)
 
     def stop(self, now: float, fade_s: float) -> None:
         """As `AutomationDesk.stop`."""
-        self._rundown.stopped = True
+        self._rundown.stopped = self._decided = True
         self._settings_revision += 1
         self._decide(now, [Standing(strip.name, strip.verdict) for strip in self._strips], fade_s)
 

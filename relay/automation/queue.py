@@ -58,6 +58,11 @@ class Queue:
         self._items[at:at] = items
         self.revision += 1
 
+    def take_up(self, items: Sequence[QueueItem]) -> None:
+        """Put `items` at the end that were in the queue before, be there room or not."""
+        self._items += items
+        self.revision += 1
+
     def remove(self, item_id: str) -> QueueItem:
         """Take an item out. Raises ItemNotFound."""
         item = self._items.pop(self._find(item_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,6 +225,45 @@ def test_without_a_disk_commands_work_and_say_that_they_are_not_kept(tmp_path: P
         assert desk.service.view("xa").automation.stored
 
     with_desk(tmp_path, scene)
+
+
+def test_what_was_kept_is_taken_up_when_the_disk_works_again(tmp_path: Path) -> None:
+    """The stop, too, unless somebody has chosen since; and no item is lost for want of room."""
+
+    async def first(desk: Desk) -> None:
+        await desk.service.enqueue("xa", [TONE] * 3, place=None, subject="")
+        await desk.service.stop("xa", fade_s=0.0)
+
+    async def later(desk: Desk, chosen: bool) -> bool:
+        file, aside = tmp_path / "loa.sqlite3", tmp_path / "aside"
+        desk.database.close()
+        file.rename(aside)
+        file.mkdir()
+        desk.database, desk.mixer = Database(file, clock=lambda: desk.now), HandMixer()
+        desk.service = desk.make()
+        await desk.service.begin()
+        await desk.service.enqueue("xa", [TONE], place=None, subject="")
+        if chosen:
+            await desk.service.play("xa", source=None, item=None)
+        file.rmdir()
+        aside.rename(file)
+        await desk.service.keep_all()
+        desk.run(0.2)
+        assert desk.service.view("xa").automation.stored
+        assert len(desk.queued()) == 4
+        return desk.service.view("xa").automation.stopped
+
+    async def untouched(desk: Desk) -> None:
+        assert await later(desk, chosen=False), "an operator has stopped it"
+
+    async def played(desk: Desk) -> None:
+        assert not await later(desk, chosen=True)
+
+    with_desk(tmp_path, first, settings={"queue_max": 3})
+    shutil.copy(tmp_path / "loa.sqlite3", tmp_path / "copy")
+    with_desk(tmp_path, untouched, settings={"queue_max": 3})
+    shutil.copy(tmp_path / "copy", tmp_path / "loa.sqlite3")
+    with_desk(tmp_path, played, settings={"queue_max": 3})
 
 
 def test_limits_and_things_that_are_not_there(tmp_path: Path) -> None:
