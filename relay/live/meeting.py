@@ -233,10 +233,12 @@ class Meeting:
         """What a participant is. Raises MeetingRefused."""
         return self._person(person).role
 
-    @property
-    def chaired(self) -> bool:
-        """Whether a chair's microphone is there."""
-        return any(each.role == "chair" and each.sessions for each in self._people.values())
+    def takes_last(self, entry: Entry) -> bool:
+        """Whether the last place is for this microphone: a chair's, after a chair's, or in place of one of his own."""
+        person = self._find(entry.secret)
+        returns = person is not None and bool(person.sessions)
+        chaired = any(each.role == "chair" and each.sessions for each in self._people.values())
+        return entry.role == "chair" or chaired or returns
 
     # -- seeing
 

@@ -45,12 +45,8 @@ class Room:
 
     def seat(self, entry: Entry) -> str:
         """Whose microphone is about to be connected. Raises MeetingRefused, ChannelBusy, Unavailable."""
-        inputs = self._mixed.inputs.values()
-        if (
-            entry.role != "chair"
-            and len(inputs) == self._mixed.settings.inputs_max - 1
-            and not self.meeting.chaired
-        ):
+        is_last = len(self._mixed.inputs) == self._mixed.settings.inputs_max - 1
+        if is_last and not self.meeting.takes_last(entry):
             raise ChannelBusy("the last place in the meeting is kept for its chair")
         return self.meeting.seat(self._clock(), entry)
 

@@ -128,6 +128,19 @@ async def test_the_last_place_is_the_chairs() -> None:
         await hall.microphone(hall.room.seat(Entry("chair", "chair", "c")), CHAIR)
 
 
+async def test_who_comes_back_to_a_full_meeting_has_his_own_place() -> None:
+    """His connection broke, and the relay does not know yet: the chair's place is not the one he takes."""
+    with Hall(inputs_max=2) as hall:
+        lan, hoa = (hall.room.enter(Entry("speaker", name, name)).secret for name in ("lan", "hoa"))
+        entry = Entry("speaker", "lan", "lan", secret=lan)
+        person = hall.room.seat(entry)
+        await hall.microphone(person, LAN)
+        with pytest.raises(ChannelBusy, match="chair"):
+            hall.room.seat(Entry("speaker", "hoa", "hoa", secret=hoa))
+        assert hall.room.seat(entry) == person
+        await hall.microphone(person, LAN)
+
+
 async def test_pages_learn_of_changes() -> None:
     with Hall() as hall:
         await hall.begin()
