@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from urllib.parse import urlsplit
 
 from loacodecs.errors import ConfigurationError
@@ -39,9 +40,10 @@ def _found(name: str, policy: Policy) -> str:
         raise SourceRefused("files are not allowed: [sources] allow_files names no folder")
     for folder in policy.allow_files:
         # of files elsewhere nobody learns whether they are there
-        path = (folder / name).resolve()
-        if path.is_relative_to(folder.resolve()) and path.is_file():
-            return str(path)
+        with contextlib.suppress(OSError, RuntimeError):  # too long, not to be looked into, links in a circle
+            path = (folder / name).resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                return str(path)
     raise Unprocessable(f"there is no file {name[:200]} in the folders of [sources] allow_files")
 
 

@@ -92,6 +92,7 @@ def test_what_the_api_may_name(tmp_path: Path) -> None:
     (tmp_path / "jingles").mkdir()
     (tmp_path / "jingles" / "morning.mp3").write_bytes(b"x")
     (tmp_path / "secret.mp3").write_bytes(b"x")
+    (tmp_path / "jingles" / "loop").symlink_to("loop")
     (tmp_path / "jingles" / "link.mp3").symlink_to(tmp_path / "secret.mp3")
 
     async def scene(desk: Desk) -> None:
@@ -110,6 +111,8 @@ def test_what_the_api_may_name(tmp_path: Path) -> None:
             (str(tmp_path / "secret.mp3"), Unprocessable),
             ("/etc/passwd", Unprocessable),
             ("missing.mp3", Unprocessable),
+            ("x" * 300 + ".mp3", Unprocessable),
+            ("loop", Unprocessable),
             ("gopher://x/", Unprocessable),
             ("https://evil.example/x.mp3", SourceRefused),
             ("rtsp://camera/1", SourceRefused),
