@@ -188,12 +188,19 @@ class MixedChannel:
     def admit(self, subject: str, *, replace: bool = False) -> ChannelInput:
         """Take a publisher whose session is to come. Raises ChannelBusy.
 
-        One who is to `replace` an earlier one of the same name needs no room of his own.
+        One who is to `replace` an earlier one of the same name needs no room of his own. He does so with his first
+        sound, so another who was to and has said nothing gives way.
         """
         with self._studio.lock:
             self._number += 1
             name, settings = f"publisher-{self._number}", self.settings
-            if not (replace and any(each.session and each.label == subject for each in self.inputs.values())):
+            own = [
+                each for each in self.inputs.values() if replace and each.session and each.label == subject
+            ]
+            for each in own:
+                if self.sink(each).last_arrival is None:
+                    self.remove_input(each.name, 0.0)
+            if not own:
                 self._check_room(name)
             feed = PacketFeed(self._studio.moment, settings.channels)
             added = self._add(

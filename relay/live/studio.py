@@ -32,6 +32,8 @@ from relay.ports import Histogram
 log = logging.getLogger("loa.live")
 
 LATE_S: Final = 0.001
+PLACES: Final = 2
+"""Of each input: who comes back takes his second one until he sounds."""
 LEAVING: Final = 8
 """Room of each channel for inputs that still fade out while others have come, and for its own bus."""
 CHIME: Final = 1
@@ -50,7 +52,9 @@ class Studio:
         self, settings: Mapping[str, MixSettings], air: Air, encoding: Encoding, policy: Policy, *,
         clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        inputs = sum((each.inputs_max + LEAVING + CHIME) * each.channels for each in settings.values())
+        inputs = sum(
+            (each.inputs_max * PLACES + LEAVING + CHIME) * each.channels for each in settings.values()
+        )
         buses = sum((each.inputs_max + LEAVING) * each.channels for each in settings.values())
         self.engine = MixEngine(inputs, buses, standard(inputs, buses))
         self.air = air
