@@ -31,6 +31,8 @@ class Keeper:
         self._shelves: list[tuple[Shelf, RecordingConfig]] = []
         self._futile: dict[int, float] = {}
         """Devices that have nothing to delete, and until when nobody needs to look again."""
+        self._told: set[Path] = set()
+        """Folders of recordings that cannot be deleted."""
 
     def add(self, shelf: Shelf, settings: RecordingConfig) -> None:
         """Look after `shelf` from now on."""
@@ -44,8 +46,8 @@ class Keeper:
             too_much = 0 < settings.size_max < size
             age = wall - stored.started - settings.segment if stored.started > CLOCK_SET else 0.0
             too_old = 0 < settings.keep < age
-            if too_much or too_old:
-                self._delete(stored, "older than keep" if too_old else "more than size_max")
+            why = "older than keep" if too_old else "more than size_max"
+            if (too_much or too_old) and self._delete(stored, why):
                 size -= stored.size
 
     def has_room(self, folder: Path, reserve: int) -> bool:
@@ -83,10 +85,20 @@ class Keeper:
             if wall - stored.started - settings.segment > settings.keep_at_least
         ]
 
-    def _delete(self, stored: Stored, why: str) -> None:
-        stored.path.unlink(missing_ok=True)
+    def _delete(self, stored: Stored, why: str) -> bool:
+        """Whether it is gone. One that cannot be is told of once for its folder, and keeps nothing from the others."""
+        try:
+            stored.path.unlink(missing_ok=True)
+        except OSError as error:
+            folder = stored.path.parent
+            if folder not in self._told:
+                self._told.add(folder)
+                reason = (error.strerror or str(error)).lower()
+                log.error("recording %s cannot be deleted: %s; move it away by hand", stored.path, reason)
+            return False
         self.deleted += 1
         log.info("recording %s deleted: %s", stored.name, why)
+        return True
 
 
 def _finished(shelf: Shelf) -> list[Stored]:

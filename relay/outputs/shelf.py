@@ -7,6 +7,7 @@ time and a person finds the hour: `tan-phu_2026-11-26_07-00-00+0700.opus`. While
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from typing import Final
 
 from loacodecs.ogg_page import ENDS_STREAM, ByteStream, Page, PageReader
 from relay.outputs.disk import sync_folder
+
+log = logging.getLogger("loa.recording")
 
 PARTIAL: Final = ".part"
 _TAIL: Final = 131_072  # holds at least one whole page, which has at most 65,307 octets
@@ -80,8 +83,19 @@ class Shelf:
         return self._stored(name + PARTIAL, partial_of(path)) or self._stored(name, path)
 
     def mend(self) -> int:
-        """Finish what an earlier relay left unfinished, except what another one is writing; gives how many."""
-        return sum(finish(stored.path) for stored in self.recordings() if stored.partial)
+        """Finish what an earlier relay left unfinished, except what another one is writing; gives how many.
+
+        One that cannot be finished is told of, and left as it is.
+        """
+        mended = 0
+        for stored in self.recordings():
+            if stored.partial:
+                try:
+                    mended += finish(stored.path)
+                except OSError as error:
+                    reason = (error.strerror or str(error)).lower()
+                    log.error("recording %s cannot be finished: %s", stored.name, reason)
+        return mended
 
     def _stored(self, name: str, path: Path) -> Stored | None:
         partial = name.endswith(PARTIAL)
