@@ -97,7 +97,7 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.sixtofour is not None or ip.teredo is not None:
+        if ip.sixtofour is not None or ip.teredo is not None or ip.is_site_local:
             return False
         inner = ip.ipv4_mapped
         if inner is None and (ip in _NAT64 or ip in _V4_COMPATIBLE):
