@@ -41,6 +41,8 @@ from relay.meeting_ports import (
 from relay.tokens import MeetingRole
 
 PEOPLE_MAX: Final = 200
+CHAIRS_MORE: Final = 20
+"""So many chairs find a place when all others are taken."""
 AWAY_KEPT_S: Final = 600.0
 """Who is away for longer is forgotten, unless he was removed."""
 EMPTY_S: Final = 300.0
@@ -339,7 +341,7 @@ class Meeting:
 
     def _new(self, now: float, entry: Entry, secret: str = "") -> Person:
         """Somebody who was not there before; without a `secret` one who has no page."""
-        if len(self._people) >= PEOPLE_MAX:
+        if len(self._people) >= PEOPLE_MAX + (CHAIRS_MORE if entry.role == "chair" else 0):
             away = [each for each in self._people.values() if each.away and not each.removed]
             if not away:
                 raise MeetingRefused(f"the meeting has its {PEOPLE_MAX} participants")

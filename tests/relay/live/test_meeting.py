@@ -310,6 +310,20 @@ def test_a_crowd_cannot_grow_the_meeting_without_end() -> None:
     assert len(hall.view(chair).people) == 200
 
 
+def test_a_crowd_keeps_no_chair_out() -> None:
+    hall = Hall()
+    for number in range(200):
+        hall.enter("speaker", str(number))
+    chair = hall.enter("chair", "chair")
+    hall.obey(chair, Remove("p1"))
+    with pytest.raises(MeetingRefused, match="200"):
+        hall.enter("speaker", "one more")
+    for number in range(19):
+        hall.enter("chair", f"chair {number}")
+    with pytest.raises(MeetingRefused, match="200"):
+        hall.enter("chair", "one more")
+
+
 def test_who_is_there_is_counted_once_by_what_he_does() -> None:
     hall = Hall()
     assert (hall.meeting.stats().open, sum(hall.meeting.stats().people.values())) == (False, 0)
