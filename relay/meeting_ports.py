@@ -176,8 +176,7 @@ class MeetingRoom(Protocol):
     def seat(self, entry: Entry) -> str:
         """Whose microphone is about to be connected.
 
-        Raises MeetingRefused for who was removed, ChannelBusy when the last place is a chair's, Unavailable for a
-        secret that is none.
+        Raises MeetingRefused for who was removed, Unavailable for a secret that is none.
         """
         ...
 

@@ -235,12 +235,11 @@ class Meeting:
         """What a participant is. Raises MeetingRefused."""
         return self._person(person).role
 
-    def takes_last(self, entry: Entry) -> bool:
-        """Whether the last place is for this microphone: a chair's, after a chair's, or in place of one of his own."""
-        person = self._find(entry.secret)
-        returns = person is not None and bool(person.sessions)
-        chaired = any(each.role == "chair" and each.sessions for each in self._people.values())
-        return entry.role == "chair" or chaired or returns
+    def keeps_free(self, person: str) -> bool:
+        """Whether a microphone of that participant leaves a place free: a chair's is not there yet, nor is this one."""
+        return not any(
+            each.role == "chair" and (each.sessions or each.id == person) for each in self._people.values()
+        )
 
     # -- seeing
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from relay.errors import ChannelBusy, InputNotFound
+from relay.errors import InputNotFound
 from relay.live.meeting import Meeting
 from relay.live.meeting_actions import Announce, Dismiss, Hold, Report
 from relay.live.mixed import MixedChannel
@@ -27,6 +27,8 @@ class Room:
         self._mixed = mixed
         self._clock = clock
         self._waiting = asyncio.Event()
+        # A participant's microphone publishes as "subject of his token/participant".
+        mixed.keeps_free = lambda subject: self.meeting.keeps_free(subject.rpartition("/")[2])
 
     def enter(self, entry: Entry) -> Entered:
         """A page comes, or comes back."""
@@ -44,10 +46,7 @@ class Room:
         self._carry_out()
 
     def seat(self, entry: Entry) -> str:
-        """Whose microphone is about to be connected. Raises MeetingRefused, ChannelBusy, Unavailable."""
-        is_last = len(self._mixed.inputs) == self._mixed.settings.inputs_max - 1
-        if is_last and not self.meeting.takes_last(entry):
-            raise ChannelBusy("the last place in the meeting is kept for its chair")
+        """Whose microphone is about to be connected. Raises MeetingRefused, Unavailable."""
         return self.meeting.seat(self._clock(), entry)
 
     def connect(self, person: str, session: str) -> None:

@@ -86,6 +86,8 @@ class MixedChannel:
         self._there: tuple[dict[str, ChannelInput], SourceStats] = {}, SourceStats()
         """Its inputs, and the counts of publishers that have left; replaced whole, so that each is counted once."""
         self._chime: Input | None = None
+        self.keeps_free: Callable[[str], bool] = lambda subject: False
+        """Whether a publisher leaves the last place free."""
         if self.announcing.configured:
             self._add_chime()
 
@@ -202,6 +204,8 @@ class MixedChannel:
                     self.remove_input(each.name, 0.0)
             if not own:
                 self._check_room(name)
+                if len(self.inputs) == settings.inputs_max - 1 and self.keeps_free(subject):
+                    raise ChannelBusy("the last place in the meeting is kept for its chair")
             feed = PacketFeed(self._studio.moment, settings.channels)
             added = self._add(
                 name, "publisher", feed, Settings(settings.publishers), settings.channels, subject

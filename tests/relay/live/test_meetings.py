@@ -122,23 +122,21 @@ async def test_who_speaks_hears_all_but_himself() -> None:
 
 async def test_the_last_place_is_the_chairs() -> None:
     with Hall(inputs_max=2) as hall:
-        await hall.microphone(hall.room.seat(Entry("speaker", "lan", "s")), LAN)
+        lan, hoa = (hall.room.seat(Entry("speaker", name, name)) for name in ("lan", "hoa"))
+        await hall.microphone(lan, LAN)
         with pytest.raises(ChannelBusy, match="chair"):
-            hall.room.seat(Entry("speaker", "hoa", "h"))
+            await hall.microphone(hoa, LAN)
+        await hall.microphone(lan, LAN)  # his connection broke, and the relay does not know yet
         await hall.microphone(hall.room.seat(Entry("chair", "chair", "c")), CHAIR)
 
 
-async def test_who_comes_back_to_a_full_meeting_has_his_own_place() -> None:
-    """His connection broke, and the relay does not know yet: the chair's place is not the one he takes."""
-    with Hall(inputs_max=2) as hall:
-        lan, hoa = (hall.room.enter(Entry("speaker", name, name)).secret for name in ("lan", "hoa"))
-        entry = Entry("speaker", "lan", "lan", secret=lan)
-        person = hall.room.seat(entry)
-        await hall.microphone(person, LAN)
-        with pytest.raises(ChannelBusy, match="chair"):
-            hall.room.seat(Entry("speaker", "hoa", "hoa", secret=hoa))
-        assert hall.room.seat(entry) == person
-        await hall.microphone(person, LAN)
+async def test_those_who_come_at_once_leave_the_chair_his_place() -> None:
+    with Hall(inputs_max=3) as hall:
+        seats = [hall.room.seat(Entry("speaker", name, name)) for name in ("lan", "hoa", "van", "minh")]
+        come = [hall.microphone(seat, LAN) for seat in seats]
+        found = await asyncio.gather(*come, return_exceptions=True)
+        assert [isinstance(each, ChannelBusy) for each in found] == [False, False, True, True]
+        await hall.microphone(hall.room.seat(Entry("chair", "chair", "c")), CHAIR)
 
 
 async def test_pages_learn_of_changes() -> None:
