@@ -214,7 +214,7 @@ def serve(config: Config, demo: bool = False) -> None:
     relay.reactor.start()
     try:
         if relay.live is not None:
-            relay.live.start()
+            relay.live.open()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             playing = Demo(config, tokens) if demo else None
             runner.run(_run(relay, http, desk, revocations, meetings, automation, playing))
@@ -282,8 +282,9 @@ async def _run(
     stopping = _on_signals()
     await revocations.begin()
     await meetings.begin()
-    if automation is not None:
+    if automation is not None and relay.live is not None:
         await automation.begin()
+        relay.live.start()
     async with asyncio.TaskGroup() as group:
         await desk.begin()
         serving = group.create_task(http.run())

@@ -65,6 +65,7 @@ class ChannelAutomation:
             gain_db=dict(config.listed)[QUEUE].gain, crossfade_s=config.crossfade,
         )  # fmt: skip
         self._strips = [self._strip(name, source, open_source, now) for name, source in config.listed]
+        self._set_again()
 
     @property
     def revision(self) -> int:

@@ -50,10 +50,13 @@ class Desk:
         self.meetings = Meetings(self.studio.channels)
         self.faults = FaultLog(self.studio.channels)
 
-    def start(self) -> None:
-        """Open what the configuration names, and mix. The reactor must run. Raises ConfigurationError."""
-        self._pool.start()
+    def open(self) -> None:
+        """Open what the configuration names. The reactor must run. Raises ConfigurationError."""
         self.studio.start()
+
+    def start(self) -> None:
+        """Mix, now that what was set of the inputs is set again."""
+        self._pool.start()
         self._thread.start()
 
     def stop(self) -> None:

@@ -24,9 +24,9 @@ class Station:
     settings: dict[str, Any] = field(default_factory=dict)
     saved: Saved | None = None
     now: float = 1000.0
+    mixer: HandMixer = field(default_factory=HandMixer)
 
     def __post_init__(self) -> None:
-        self.mixer = HandMixer()
         self.opened: list[str] = []
         self.starts: list[float] = []
         config = AutomationConfig.model_validate({"sources": self.sources, **self.settings})

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from relay.automation_ports import InputChange
+from relay.automation_ports import InputChange, InputSetting, Saved
 from relay.errors import InputNotFound, ItemNotFound
-from tests.support.hand_mixer import HandSource, endless, tone_source
+from tests.support.hand_mixer import HandMixer, HandSource, endless, tone_source
 from tests.support.hand_station import Station, Switch, hertz, two
 from tests.support.interleaving import at_every_turn
 from tests.support.tones import dominant_frequency, level_dbfs
@@ -243,6 +243,16 @@ def test_a_restart_finds_queue_position_choice_and_gains() -> None:
     assert again.starts[again.opened.index("x")] == pytest.approx(3.0, abs=0.15)
     assert again.automation.view(True).pinned == "queue"
     assert again.mixer.inputs["tinh"].gains[-1] == -12.0
+
+
+def test_an_input_that_was_muted_is_not_heard_for_a_moment_after_a_restart() -> None:
+    """The configuration's own are there before automation is."""
+    mixer = HandMixer()
+    mixer.add_input("studio", HandSource(state="playing", generate=endless(500)))
+    saved = Saved(inputs={"studio": InputSetting(gain_db=-6.0, muted=True)})
+    station = Station({}, saved=saved, mixer=mixer)
+    station.mixer.hear(1)  # a mute takes 10 ms
+    assert level_dbfs(station.run(0.5)) < -100
 
 
 def test_an_operator_duck_holds_until_it_is_let_go() -> None:

@@ -43,6 +43,9 @@ def test_what_the_configuration_names_is_on_air_and_ends_with_the_desk() -> None
     with World(CONFIG) as world:
         desk = Desk(CONFIG, world.hub, world.reactor)  # type: ignore[arg-type]
         ear = Ear(world.hub.channels["xa"])
+        desk.open()
+        world.settle()
+        assert not ear.packets, "nothing is mixed before the inputs are as they were set"
         desk.start()
         try:
             until(lambda: len(ear.packets) >= 20, 15.0)
