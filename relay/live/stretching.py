@@ -63,5 +63,7 @@ def _best(line: NDArray[np.float64], least: int, most: int) -> int:
     head = line[:size]
     windows = np.lib.stride_tricks.sliding_window_view(line[least : most + size], size)
     likeness = windows @ head / np.sqrt(np.einsum("ij,ij->i", windows, windows) + 1e-9)
-    alike = np.flatnonzero(likeness >= NEARLY * likeness.max())
+    best = likeness.max()
+    # at no lag the sound need be like itself, as a tap on a microphone is not
+    alike = np.flatnonzero(likeness >= best - (1 - NEARLY) * abs(best))
     return least + int(alike[-1])
