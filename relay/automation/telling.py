@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from relay.automation.programme import ChannelAutomation
+from relay.automation.views import shown_source
 
 _log = logging.getLogger("loa.automation")
 
@@ -37,7 +38,7 @@ class Telling:
             for each in reversed(past[:failed]):
                 _log.warning(
                     "%s was not played: %s",
-                    each.item.title or each.item.source,
+                    each.item.title or shown_source(each.item.source),
                     each.fault,
                     extra=self._extra,
                 )

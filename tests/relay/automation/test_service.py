@@ -230,6 +230,22 @@ def test_without_a_disk_commands_work_and_say_that_they_are_not_kept(tmp_path: P
     with_desk(tmp_path, scene)
 
 
+def test_the_log_tells_no_password_of_what_could_not_be_played(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = "https://dai:matkhau@radio.vov.vn/tin.mp3?token=bimat"
+
+    async def scene(desk: Desk) -> None:
+        desk.bad.add(address)
+        await desk.service.enqueue("xa", [WantedItem(address)], place=None, subject="an")
+        desk.run(1)
+
+    with_desk(tmp_path, scene)
+    assert "https://radio.vov.vn/tin.mp3 was not played: it is damaged" in caplog.text
+    assert "matkhau" not in caplog.text
+    assert "bimat" not in caplog.text
+
+
 def test_what_was_kept_is_taken_up_when_the_disk_works_again(tmp_path: Path) -> None:
     """The stop, too, unless somebody has chosen since; and no item is lost for want of room."""
 
