@@ -12,9 +12,10 @@ import http.client
 import io
 import socket
 import ssl
+import string
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from .errors import SourceError, reason
 from .icy import IcySplitter, plain
@@ -225,7 +226,7 @@ class WebFile(io.RawIOBase):
         for _ in range(MAX_REDIRECTS + 1):
             self._transfer.check(address)
             response = self._ask(address)
-            where = response.getheader("location")
+            where = _recoded(response.getheader("location") or "")
             if response.status in (301, 302, 303, 307, 308) and where:
                 self._drop()
                 address = urljoin(address, where)
@@ -251,6 +252,7 @@ class WebFile(io.RawIOBase):
             raise SourceError(f"{shown(address)} is not an address of the web")
         connection = self._connection = _Connection(parts, self._transfer)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = quote(target, safe=string.punctuation)  # as people write it; what is escaped stays so
         try:
             connection.request("GET", target, headers=self._headers(parts))
             self._response = connection.getresponse()

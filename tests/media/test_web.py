@@ -238,6 +238,28 @@ def transfer(policy: Policy, **names: str) -> Transfer:
     )
 
 
+@pytest.mark.parametrize("way", ["named", "redirect", "playlist"])
+def test_addresses_may_be_written_as_people_write_them(mp3: bytes, way: str) -> None:
+    """In Vietnamese, and from elsewhere with blanks; what is escaped already stays so."""
+    address = "/bản tin%20sáng.mp3?mã=đ%C4%91" if way != "named" else "/bản-tin%20sáng.mp3?mã=đ%C4%91"
+
+    def respond(asked: Asked) -> None:
+        if asked.path == "/moved":
+            asked.answer("302 Found", {"Location": address})
+        elif asked.path == "/list.m3u":
+            asked.serve(radio.url(address).encode(), "audio/x-mpegurl")
+        else:
+            asked.serve(mp3)
+
+    with web_radio(respond) as radio:
+        first = {"named": address, "redirect": "/moved", "playlist": "/list.m3u"}[way]
+        with playing(radio.url(first), settings=ONCE) as player:
+            assert pulled(player).shape[1] == 4 * 48000
+        blank = "-" if way == "named" else "%20"
+        path = f"/b%E1%BA%A3n{blank}tin%20s%C3%A1ng.mp3?m%C3%A3=%C4%91%C4%91"
+        assert radio.requests[-1].path == path
+
+
 def test_a_redirect_does_not_lead_inside(mp3: bytes) -> None:
     def respond(asked: Asked) -> None:
         if asked.path == "/inside":
