@@ -33,6 +33,10 @@ RESERVE_S: Final = {"http": 1.0, "rtsp": 0.5, "srt": 0.3, "alsa": 0.08, "file": 
 _PART: Final = SAMPLE_RATE // 10
 _TITLE_EVERY: Final = SAMPLE_RATE // 2
 _SETTLED_S: Final = 10.0
+_UNHEARD_LOOK_S: Final = 0.1
+_UNHEARD_SLACK_S: Final = 10.0
+_UNHEARD_SPEED: Final = 2.0
+"""What nobody takes of a station is let go of no faster than that, whoever sends how fast."""
 _LEAVE_S: Final = 2.0
 """How long a program that ends waits for such a thread: soxr aborts the process when it is in there at the end."""
 
@@ -130,6 +134,9 @@ class Feeder:
         self._backoff = Backoff(random, first_s=settings.backoff_first_s, limit_s=settings.backoff_limit_s)
         self._regulator = Regulator(RESERVE_S[spec.kind] / 2, RESERVE_MAX_S)
         self._speed: Speed | None = None
+        self._station = False
+        self._gone_at: float | None = None
+        """When the next part may go that nobody takes; None while somebody does."""
         self._transfer: Transfer | None = None
         self._parts = Parts()
         self._stopped = threading.Event()
@@ -241,7 +248,7 @@ class Feeder:
         self._check()  # a stop that came just before found no transfer to cut
         self._stats.connections += 1
         medium = open_medium(self._spec, self._transfer, open_timeout_s=settings.open_timeout_s)
-        self.live, self.duration_s = medium.live, medium.duration_s
+        self.live, self.duration_s, self._station = medium.live, medium.duration_s, medium.station
         self._speed = Speed(settings.channels) if medium.live else None
         self._regulator.restart()
         return medium
@@ -287,18 +294,33 @@ class Feeder:
         self._check()
         waited = False
         while self._spec.kind not in PUSHED and self._ring.room < part.shape[1]:
+            if self._station and self._may_go(part.shape[1] / SAMPLE_RATE):
+                waited = True
+                break
             self._room.clear()
             self._waiting = waited = True
             # A stop that came just before the clearing will not wake it again.
             if self._ring.room < part.shape[1] and not self._stopped.is_set():
                 self.phase, self.reason = "open", ""
-                self._room.wait()
+                self._room.wait(_UNHEARD_LOOK_S if self._station else None)
             self._waiting = False
             self._check()
         if self.live:
             self._follow(waited)
         self._ring.write(part)
         self.news.set()
+
+    def _may_go(self, seconds: float) -> bool:
+        """Whether so much of the oldest may be overwritten: of a station that nobody takes, as time passes, or it would
+        be heard late by as much when somebody does."""
+        now = self._clock()
+        if self.flowing or self._gone_at is None:
+            self._gone_at = None if self.flowing else now
+            return False
+        if now < self._gone_at:
+            return False
+        self._gone_at = max(self._gone_at, now - _UNHEARD_SLACK_S) + seconds / _UNHEARD_SPEED
+        return True
 
     def _follow(self, waited: bool) -> None:
         if waited or not self.flowing:

@@ -44,11 +44,13 @@ _WAIT_S: Final = 30.0
 class Medium:
     """An open source.
 
-    live  it comes at its own pace and has no end of its own accord
+    live    it comes at its own pace and has no end of its own accord
+    station that is certain, and not only a file of which the server does not say how long it is
     """
 
     container: InputContainer
     live: bool
+    station: bool = False
     _title: Callable[[], str] = lambda: ""
     _owned: list[IO[bytes] | WebFile | ProgramFile] = field(default_factory=list)
     _chain: IO[bytes] | None = None
@@ -148,14 +150,15 @@ def _open_web(spec: SourceSpec, transfer: Transfer) -> Medium:
             text = Text(file)
             if b"#EXT-X-" in text.getvalue():
                 container = _open_playlist(text, transfer)
-                return Medium(container, live=not container.duration)
+                live = not container.duration
+                return Medium(container, live, station=live)
             file.close()
             file = WebFile(station(text), transfer)
         container = _container(file, _SOUND)
     except BaseException:
         file.close()
         raise
-    return Medium(container, file.live, lambda: file.title or file.station, [file])
+    return Medium(container, file.live, file.endless, lambda: file.title or file.station, [file])
 
 
 def _open_playlist(text: Text, transfer: Transfer) -> InputContainer:

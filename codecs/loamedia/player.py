@@ -95,7 +95,8 @@ class Player:
     def position_s(self) -> float:
         """How far it was played; of a looped file, since its beginning."""
         rounds, read = self._feeder.rounds, self._ring.read
-        return (self._tone_samples + read - rounds[round_at(rounds, read)]) / SAMPLE_RATE
+        played = self._tone_samples + read - self._ring.dropped
+        return (played - rounds[round_at(rounds, read)]) / SAMPLE_RATE
 
     @property
     def buffered_s(self) -> float:

@@ -136,6 +136,11 @@ class WebFile(io.RawIOBase):
         """Whether it is a stream rather than a file."""
         return self.length is None
 
+    @property
+    def endless(self) -> bool:
+        """Whether the server says that it is a stream: it gives itself a name, or titles."""
+        return self.live and (self._splitter is not None or bool(self.station))
+
     def readable(self) -> bool:
         return True
 

@@ -12,9 +12,9 @@ from loamedia.errors import SourceError, SourceForbidden
 from loamedia.feeding import PlayerSettings
 from loamedia.policy import ANYTHING, Policy
 from loamedia.web import Transfer, WebFile
-from tests.support.media_files import ffmpeg, tone_file
+from tests.support.media_files import encode, ffmpeg, tone_file
 from tests.support.playing import QUICK, playing, pulled
-from tests.support.tones import dominant_frequency
+from tests.support.tones import dominant_frequency, tone
 from tests.support.waiting import until
 from tests.support.web_radio import Asked, web_radio, with_titles
 
@@ -258,6 +258,32 @@ def test_addresses_may_be_written_as_people_write_them(mp3: bytes, way: str) -> 
         blank = "-" if way == "named" else "%20"
         path = f"/b%E1%BA%A3n{blank}tin%20s%C3%A1ng.mp3?m%C3%A3=%C4%91%C4%91"
         assert radio.requests[-1].path == path
+
+
+def test_a_station_that_waits_is_heard_as_it_is_then(tmp_path: Path) -> None:
+    """It was made ready long before, behind other items of a queue."""
+    earlier, now = tone(400, 24.0), tone(900, 14.0)
+    sound = encode(tmp_path / "live.mp3", np.concatenate((earlier, now))).read_bytes()
+    clock = [1000.0]
+
+    def respond(asked: Asked) -> None:
+        asked.answer("200 OK", {"icy-name": "Loa"}, sound)
+        asked.wait()
+
+    def passed(seconds: float) -> bool:
+        clock[0] += 1.0
+        return player.buffered_s > seconds
+
+    with (
+        web_radio(respond) as radio,
+        playing(radio.url("/live"), settings=ONCE, paused=True, clock=lambda: clock[0]) as player,
+    ):
+        until(lambda: player.buffered_s > 8)
+        until(lambda: passed(36))
+        player.play()
+        heard = pulled(player, 48_000)
+        assert dominant_frequency(heard[0]) == pytest.approx(900, abs=1)
+        assert player.position_s == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_redirect_does_not_lead_inside(mp3: bytes) -> None:
