@@ -64,7 +64,7 @@ class Rendition:
 
     __slots__ = ("form", "group", "history", "stream")
 
-    def __init__(self, form: Form, stream: Stream, group: Group, history: PacketHistory) -> None:
+    def __init__(self, form: Form, stream: Numbering, group: Group, history: PacketHistory) -> None:
         self.form = form
         self.stream = stream
         self.group = group
@@ -78,16 +78,13 @@ class Numbers(Protocol):
     """Extended sequence of the newest packet, -1 before the first."""
 
 
-class Stream:
-    """A numbering of the channel's packets: `plain` has them as they are, `repeated` as RED."""
+class Numbering:
+    """Of a stream, as its renditions know it: in a circle with the stream itself they would never be collected."""
 
-    __slots__ = ("_numbers", "packing", "plain", "repeated")
+    __slots__ = ("_numbers",)
 
-    def __init__(self, ptime_ms: int, numbers: Numbers, group: Group, history: PacketHistory) -> None:
+    def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        self.packing = numbers if isinstance(numbers, Packing) else None
-        self.plain = Rendition(Form(ptime_ms), self, group, history)
-        self.repeated: dict[Form, Rendition] = {}
 
     @property
     def newest(self) -> int:
@@ -98,6 +95,18 @@ class Stream:
         """The extended number of a 16-bit sequence of this stream near its newest packet."""
         newest = self.newest
         return newest + sequence_delta(sequence, newest & 0xFFFF)
+
+
+class Stream:
+    """A numbering of the channel's packets: `plain` has them as they are, `repeated` as RED."""
+
+    __slots__ = ("numbering", "packing", "plain", "repeated")
+
+    def __init__(self, ptime_ms: int, numbers: Numbers, group: Group, history: PacketHistory) -> None:
+        self.numbering = Numbering(numbers)
+        self.packing = numbers if isinstance(numbers, Packing) else None
+        self.plain = Rendition(Form(ptime_ms), self.numbering, group, history)
+        self.repeated: dict[Form, Rendition] = {}
 
     def repeat(self, packet: Packet) -> Iterator[tuple[Rendition, Packet]]:
         """The RED forms of a packet that is in the plain rendition's history; they are remembered."""
@@ -135,7 +144,7 @@ class Renditions:
     @property
     def active(self) -> bool:
         """Whether there is any besides the plain one, so that packets must be fed as soon as they come."""
-        return len(self._streams) > 1 or bool(self.plain.stream.repeated)
+        return len(self._streams) > 1 or bool(self._streams[0].repeated)
 
     @property
     def listeners(self) -> int:
@@ -165,13 +174,15 @@ class Renditions:
         if found is None and len(stream.repeated) >= REPEATED_MAX:
             return stream.plain
         if found is None:
-            found = Rendition(form, stream, Group(self._capacity), PacketHistory(self._remembered))
+            found = Rendition(form, stream.numbering, Group(self._capacity), PacketHistory(self._remembered))
             stream.repeated[form] = found
         return found
 
     def close(self, rendition: Rendition) -> None:
         """Build `rendition` no more if nobody hears it; a stream ends with the last of its listeners."""
-        stream = rendition.stream
+        stream = self._streams.get(rendition.form.ptime_ms)
+        if stream is None or stream.numbering is not rendition.stream:
+            return
         if not rendition.group.count:
             stream.repeated.pop(rendition.form, None)
         if stream.packing is not None and not stream.plain.group.count and not stream.repeated:
