@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -195,12 +196,14 @@ class Feeder:
         try:
             self._session()
         except SourceError as error:
-            return error
+            _let_go(error)
+            return SourceError(str(error), passing=error.passing)
         except _Stopped:
             raise
         except Exception as error:  # who waits for sound must learn that none will come
             self._check()
             log.exception("the thread of %s failed", self._spec.name)
+            _let_go(error)
             passing = self.live or not self._ring.written
             return SourceError(f"{self._spec.name} failed: {type(error).__name__}", passing=passing)
         return None
@@ -332,6 +335,14 @@ class Feeder:
     def _check(self) -> None:
         if self._stopped.is_set():
             raise _Stopped
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Of what was in the calls that an error and those before it came through: calls that know their error are a circle
+    with all they had, and whoever sets aside what is old never finds it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def round_at(rounds: Sequence[int], sample: int) -> int:
