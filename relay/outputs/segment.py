@@ -17,6 +17,22 @@ from relay.outputs.placing import RATE, Placement, write_missing
 from relay.outputs.shelf import finish, partial_of
 
 
+class _Pages:
+    """What has been written to a file. Apart from the segment, which with its writer would else be a circle: what is
+    old is never collected."""
+
+    def __init__(self, disk: Disk, descriptor: int) -> None:
+        self.size = 0
+        self.unsynced = False
+        self._disk = disk
+        self._descriptor = descriptor
+
+    def append(self, page: bytes) -> None:
+        self._disk.append(self._descriptor, page)  # half a page, if it fails, is cut off by `finish`
+        self.size += len(page)
+        self.unsynced = True
+
+
 class Segment:
     """Ogg Opus in `path`, made when it is. All methods raise OSError; after one only `abandon` is of use."""
 
@@ -24,23 +40,28 @@ class Segment:
         self, path: Path, disk: Disk, *, channels: int, serial: int, tags: Mapping[str, str]
     ) -> None:
         self.placement = Placement()
-        self.size = 0
-        """Octets written."""
         self.missing = 0
         """Samples that were made up for."""
-        self.unsynced = False
         self._path = path
         self._partial = partial_of(path)
         self._disk = disk
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(self._partial, flags, 0o640)
+        self._pages = _Pages(disk, self._descriptor)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # told from what a crash left
-            self._writer = OggOpusWriter(self._append, channels, serial=serial, tags=tags, page_samples=RATE)
+            self._writer = OggOpusWriter(
+                self._pages.append, channels, serial=serial, tags=tags, page_samples=RATE
+            )
         except OSError:
             self.abandon()
             raise
+
+    @property
+    def size(self) -> int:
+        """Octets written."""
+        return self._pages.size
 
     def write(self, payload: bytes, timestamp: int, duration: int, arrival: float) -> None:
         """Put an Opus packet of `duration` samples where its time is."""
@@ -60,9 +81,9 @@ class Segment:
 
     def sync(self) -> None:
         """Have the disk keep what was written."""
-        if self.unsynced:
+        if self._pages.unsynced:
             self._disk.sync(self._descriptor)
-            self.unsynced = False
+            self._pages.unsynced = False
 
     def close(self) -> None:
         """Finish the recording."""
@@ -79,8 +100,3 @@ class Segment:
             os.close(self._descriptor)
             self._descriptor = -1
         finish(self._partial)
-
-    def _append(self, page: bytes) -> None:
-        self._disk.append(self._descriptor, page)  # half a page, if it fails, is cut off by `finish`
-        self.size += len(page)
-        self.unsynced = True

@@ -100,8 +100,9 @@ class OggStream:
         return self._writer.ending()
 
     def close(self) -> bytes:
-        """The last page."""
+        """The last page; nothing may be asked for after that."""
         self._writer.close()
+        del self._writer, self._append  # they know the stream: a circle that is old is never collected
         return bytes(self._fresh)
 
     def _look_at_title(self) -> None:
