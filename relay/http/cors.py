@@ -64,7 +64,7 @@ async def _answer_preflight(path: str, marks: list[tuple[bytes, bytes]], send: S
     """200 without body (RFC 9725 §4.2 wants 200), also to origins not let in: the browser stops them."""
     headers = [
         *marks,
-        (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE, OPTIONS"),
+        (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
         (b"access-control-allow-headers", _HEADERS),
         (b"access-control-max-age", _PREFLIGHT_SECONDS),
         (b"content-length", b"0"),

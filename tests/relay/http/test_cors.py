@@ -28,6 +28,15 @@ async def test_a_preflight_passes_without_token(surface: Surface, path: str) -> 
     assert "link" not in response.headers
 
 
+async def test_a_page_elsewhere_may_declare_an_emergency_and_not_only_withdraw_it(surface: Surface) -> None:
+    async with surface.client() as client:
+        preflight = await client.options(
+            "/api/v1/channels/xa/class", headers=PREFLIGHT | {"Access-Control-Request-Method": "PUT"}
+        )
+    methods = preflight.headers["access-control-allow-methods"]
+    assert {"GET", "PUT", "DELETE"} <= {name.strip() for name in methods.split(",")}
+
+
 async def test_a_preflight_names_what_is_taken_as_the_rfc_asks(surface: Surface) -> None:
     async with surface.client() as client:
         endpoint = await client.options("/xa/whip", headers=PREFLIGHT)
