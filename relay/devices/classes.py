@@ -59,9 +59,9 @@ class ChannelClasses:
     def declare(self, declaration: Declaration) -> None:
         """From now on, instead of what was declared before; "normal" withdraws that."""
         channel = declaration.channel
+        self._heard.pop(channel, None)  # the silence before it says nothing of the programme that it is for
         if declaration.kind == "normal":
             self._declared.pop(channel, None)
-            self._heard.pop(channel, None)
         else:
             self._declared[channel] = declaration
 

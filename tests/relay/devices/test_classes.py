@@ -114,6 +114,26 @@ async def test_it_ends_with_its_programme_and_not_in_a_pause_of_it(world: World)
     assert world.service.declared("xa") is None, "the next programme is another one"
 
 
+async def test_the_silence_before_it_was_declared_again_does_not_end_it(world: World) -> None:
+    _, pipe, _ = await connect(world, "xa", "class")
+    await declare(world)
+    await told(pipe)
+    world.on_air.add("xa")
+    await pass_time(world, 30)
+    world.on_air.discard("xa")
+    await pass_time(world, END_S - 5)
+    await declare(world)
+    await pass_time(world, 60)
+    declared = world.service.declared("xa")
+    assert declared is not None, "it waits for the programme that it was declared for"
+    assert (await told(pipe)).until == declared.until
+    world.on_air.add("xa")
+    await pass_time(world, 30)
+    world.on_air.discard("xa")
+    await pass_time(world, END_S + 5)
+    assert world.service.declared("xa") is None
+
+
 async def test_it_is_withdrawn_and_can_be_declared_for_longer(world: World) -> None:
     _, pipe, _ = await connect(world, "xa", "class")
     await declare(world, ttl=60)
