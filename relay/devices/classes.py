@@ -27,6 +27,8 @@ class ChannelClasses:
         """What the relay that a channel is pulled from has stated of it."""
         self._heard: dict[str, float] = {}
         """When a channel was last heard, of those heard since they were declared."""
+        self._said: set[str] = set()
+        """Channels of which something was said here: what was kept of them is older."""
 
     def all(self) -> list[Declaration]:
         """Every declaration that was made here."""
@@ -59,6 +61,7 @@ class ChannelClasses:
     def declare(self, declaration: Declaration) -> None:
         """From now on, instead of what was declared before; "normal" withdraws that."""
         channel = declaration.channel
+        self._said.add(channel)
         self._heard.pop(channel, None)  # the silence before it says nothing of the programme that it is for
         if declaration.kind == "normal":
             self._declared.pop(channel, None)
@@ -67,7 +70,7 @@ class ChannelClasses:
 
     def restore(self, declarations: Iterable[Declaration]) -> list[str]:
         """Take up what was kept, where nothing newer is known; the channels that have changed."""
-        found = [each for each in declarations if each.channel not in self._declared]
+        found = [each for each in declarations if each.channel not in self._said | self._declared.keys()]
         self._declared.update({each.channel: each for each in found})
         return [each.channel for each in found]
 

@@ -49,6 +49,8 @@ ON_AIR_POLL_S: Final = 0.05
 UNATTENDED_POLL_S: Final = 1.0
 """Without receivers only declarations come to an end. Twenty looks a second cost as much as a hundred listeners."""
 HOUSEKEEPING_S: Final = 60.0
+UNREAD_S: Final = 1.0
+"""How often a store that could not be read at the start is asked again."""
 APPLIED_S: Final = 2.0
 """How long a change of settings waits for the receiver's word before it answers."""
 _AT_ONCE: Final = 50
@@ -240,9 +242,14 @@ class DeviceService:
     async def _keep_classes(self) -> None:
         """A full disk must not stand in the way of an emergency: what could not be kept is kept later."""
         self._classes_kept = False
+        if not self._began:
+            await self.begin()
+        if not self._began:
+            return  # what is written replaces all that is kept, and nobody knows yet what that is
+        declared = self._classes.all()
         with contextlib.suppress(StoreUnavailable):  # told by the store itself
-            await self._class_store.replace(self._classes.all())
-            self._classes_kept = True
+            await self._class_store.replace(declared)
+            self._classes_kept = declared == self._classes.all()
 
     # Links
 
@@ -340,15 +347,15 @@ class DeviceService:
     async def _keep_house(self) -> None:
         while True:
             await self.keep_house()
-            await asyncio.sleep(HOUSEKEEPING_S)
+            await asyncio.sleep(HOUSEKEEPING_S if self._began else UNREAD_S)
 
     async def keep_house(self) -> None:
         """Renew tokens at half their time, note who was seen, let old receipts go."""
         now = self._wall()
-        if not self._classes_kept:
-            await self._keep_classes()  # before anything old is read: what was withdrawn must not come back
         if not self._began:
             await self.begin()
+        if not self._classes_kept:
+            await self._keep_classes()
         self._revoked = {who: moment for who, moment in self._revoked.items() if moment > now - TOKEN_TTL_S}
         aging = [link for link in self._registry if 0 < link.token_expires < now + TOKEN_TTL_S / 2]
         for start in range(0, len(aging), _AT_ONCE):  # those that came together age together

@@ -12,6 +12,7 @@ from loacodecs.control import Command, LiveClass, Message, OnAir, Token, decode_
 from loacodecs.signing import CommandGuard, SeenNonces
 from relay.device_ports import Declaration
 from relay.devices.classes import END_S, ChannelClasses
+from relay.store.database import Database
 from tests.support.device_world import NOW, Pipe, World, connect
 from tests.support.interleaving import at_every_turn
 
@@ -180,6 +181,28 @@ async def test_a_store_that_cannot_be_used_stands_in_the_way_of_no_emergency(
     world.service = world.start()
     await world.service.begin()
     assert world.service.declared("xa") is not None
+
+
+async def test_a_store_that_could_not_be_read_at_the_start_loses_no_emergency_to_the_next_word(
+    world: World, tmp_path: Path
+) -> None:
+    await declare(world, "xa")
+    await declare(world, "huyen")
+    world.database.close()
+    file, aside = tmp_path / "loa.sqlite3", tmp_path / "aside"
+    file.rename(aside)
+    file.mkdir()
+    world.database = Database(file, clock=lambda: world.now)
+    world.service = world.start()
+    await world.service.begin()
+    await declare(world, "huyen", kind="normal")
+    file.rmdir()
+    aside.rename(file)
+    await declare(world, "tinh")
+    for _ in range(2):
+        assert world.service.stats().emergencies == {"xa", "tinh"}
+        world.service = world.start()
+        await world.service.begin()
 
 
 async def test_what_another_relay_states_stands_beside_what_is_declared_here(world: World) -> None:
