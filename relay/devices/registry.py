@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from loacodecs.control import CLOSE_REPLACED, Settings, Telemetry
@@ -90,6 +90,10 @@ class Registry:
         """When messages last came from those devices that sent any since the last call."""
         seen, self._seen = self._seen, {}
         return seen
+
+    def give_back(self, seen: Mapping[str, float]) -> None:
+        """What was taken could not be kept."""
+        self._seen = {**seen, **self._seen}
 
     def forget(self, device: str) -> None:
         """The device has been revoked."""

@@ -363,9 +363,12 @@ class DeviceService:
                 if link.welcomed:
                     self._server.renew_token(link)
             await asyncio.sleep(0)
-        with contextlib.suppress(StoreUnavailable):  # told by the store itself
-            await self._devices.note_seen(self._registry.take_seen())
+        seen = self._registry.take_seen()
+        try:
+            await self._devices.note_seen(seen)
             await self._receipts.prune(now - self._receipts_keep_s)
+        except StoreUnavailable:  # told by the store itself
+            self._registry.give_back(seen)
 
     def _mint(self, device: str, channel: str) -> tuple[str, float]:
         if not channel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -135,6 +136,27 @@ async def test_when_a_device_was_seen_outlives_the_relay(world: World) -> None:
     world.now += DAY
     view = await world.start().device(device)
     assert (view.seen, view.presence) == (NOW + 30, None)
+
+
+async def test_when_a_device_was_seen_outlives_a_store_that_does_not_take_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.database.BUSY_S", 0.01)
+    device, pipe, serving = await connect(world)
+    await world.service.keep_house()
+    world.now += 3600
+    pipe.say(Clock(1.0))
+    await pipe.hear()
+    pipe.hang_up()
+    await ended(serving)
+    other = sqlite3.connect(tmp_path / "loa.sqlite3", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    await world.service.keep_house()
+    other.execute("ROLLBACK")
+    other.close()
+    world.now += 60
+    await world.service.keep_house()
+    assert (await world.service.device(device)).seen == NOW + 3600
 
 
 async def test_receipts_go_when_their_time_is_over(world: World) -> None:
