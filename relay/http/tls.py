@@ -64,16 +64,17 @@ class Tls:
         _log.info("the certificate was read anew", extra={"file": str(self.certificate)})
         return True
 
-    def _signature(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _signature(self) -> tuple[tuple[int, ...] | None, ...]:
         return tuple(_signature(path) for path in (self.certificate, self.key))
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """Changes with the file, and with who may read it."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _no_password() -> str:

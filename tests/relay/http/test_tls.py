@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import ipaddress
 import logging
 import os
@@ -112,6 +113,29 @@ def test_files_are_taken_up_again_when_they_change(tmp_path: Path) -> None:
     assert tls.reload_if_changed()
     assert presented(tls, new[0]) == read(new[0]).serial_number
     assert not tls.reload_if_changed()
+
+
+def test_a_key_that_could_not_be_read_is_taken_up_once_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a renewal by root, until somebody gives the key to the relay's user."""
+    old, new = make(tmp_path / "old"), make(tmp_path / "new")
+    tls = Tls(*old)
+    read_bytes = Path.read_bytes
+
+    def unless_forbidden(path: Path) -> bytes:
+        if not path.stat().st_mode & stat.S_IRUSR:  # root, who runs tests in containers, may read everything
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", unless_forbidden)
+    for source, target in zip(new, old, strict=True):
+        source.replace(target)
+    tls.key.chmod(0o000)
+    assert not tls.reload_if_changed()
+    tls.key.chmod(0o600)
+    assert tls.reload_if_changed()
+    assert presented(tls, tls.certificate) == read(tls.certificate).serial_number
 
 
 def test_files_that_vanish_leave_the_certificate_in_use(
