@@ -163,11 +163,14 @@ def _still_good(certificate: Path, key: Path, wanted: set[str | _IpAddress], now
     try:
         held = x509.load_pem_x509_certificate(certificate.read_bytes())
         names = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (FileNotFoundError, ValueError, x509.ExtensionNotFound):
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+    except (FileNotFoundError, ValueError, TypeError, x509.ExtensionNotFound):
+        return False
+    if private.public_key() != held.public_key():  # a power cut came between the two
         return False
     covered = {*names.get_values_for_type(x509.DNSName), *names.get_values_for_type(x509.IPAddress)}
     ends = held.not_valid_after_utc - datetime.timedelta(days=_RENEW_DAYS)
-    return key.exists() and held.not_valid_before_utc <= now < ends and wanted <= covered
+    return held.not_valid_before_utc <= now < ends and wanted <= covered
 
 
 def _generate(certificate: Path, key: Path, wanted: set[str | _IpAddress], now: datetime.datetime) -> None:

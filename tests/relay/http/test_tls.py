@@ -82,6 +82,14 @@ def test_a_damaged_certificate_is_made_anew(tmp_path: Path, damage: str) -> None
     Tls(*make(tmp_path))
 
 
+@pytest.mark.parametrize("damage", ["", "not a key", "another"])
+def test_a_key_that_does_not_fit_its_certificate_is_made_anew(tmp_path: Path, damage: str) -> None:
+    """As when the power failed while both were written."""
+    _, key = make(tmp_path / "https")
+    key.write_text(make(tmp_path / "other")[1].read_text() if damage == "another" else damage)
+    Tls(*make(tmp_path / "https"))
+
+
 def test_advertised_addresses_are_in_the_certificate(tmp_path: Path) -> None:
     config = Config(
         http=HttpConfig(tls="self-signed"),
