@@ -256,13 +256,24 @@ def load_secret(
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Write `path` whole or not at all; FileExistsError when somebody else made it first."""
+    """Write `path` whole or not at all, a power cut included; FileExistsError when somebody else made it first."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(descriptor)
         os.link(draft, path)  # unlike rename, never replaces a secret that is there
     finally:
         draft.unlink()
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

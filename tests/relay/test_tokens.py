@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import pickle
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -261,6 +262,22 @@ def test_the_secret_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert load_secret(path) == secret
     assert load_secret(tmp_path / "other") != secret
     assert [entry.name for entry in path.parent.iterdir()] == ["secret"], "no draft is left behind"
+
+
+def test_a_secret_survives_a_power_cut_as_soon_as_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name without content would be found after the power cut, and every receiver would have to be enrolled again."""
+    path, synced = tmp_path / "command-key", []
+
+    def note(descriptor: int) -> None:
+        file = os.fstat(descriptor)
+        synced.append("folder" if stat.S_ISDIR(file.st_mode) else f"{file.st_size} octets")
+        synced.append("named" if path.exists() else "unnamed")
+
+    monkeypatch.setattr("os.fsync", note)
+    load_secret(path)
+    assert synced == [f"{path.stat().st_size} octets", "unnamed", "folder", "named"]
 
 
 def test_a_secret_made_meanwhile_by_another_process_wins(tmp_path: Path) -> None:
