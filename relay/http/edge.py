@@ -21,6 +21,7 @@ from loacodecs.strict_json import from_base64url
 from relay.device_ports import DeviceDesk, LinkClosed
 from relay.errors import CodeRefused
 from relay.http.auth import Authority, BadTokens
+from relay.http.devices import Name
 from relay.http.errors import Problem, problem_response
 from relay.http.json_body import documented, json_response, read_model, refusals
 from relay.http.websocket import ABORT, RECEIVED
@@ -39,7 +40,7 @@ class Enrolment(BaseModel):
 
     code: Annotated[str, Field(min_length=1, max_length=64)]
     public_key: Annotated[str, Field(min_length=43, max_length=43)]
-    name: Annotated[str, Field(max_length=100)] = ""
+    name: Name = ""
 
 
 class EnrolmentDone(BaseModel):
@@ -116,7 +117,7 @@ def install(
         except ValueError:
             raise Problem(422, "public_key must be 32 octets as base64url without padding") from None
         try:
-            done = await desk.enrol(wanted.code, public_key=key, name=wanted.name.strip())
+            done = await desk.enrol(wanted.code, public_key=key, name=wanted.name)
         except CodeRefused:
             wait = math.ceil(bad_codes.record(peer.address))
             if wait > 0:

@@ -561,6 +561,19 @@ async def test_enrolment_is_patient_with_slips_and_not_with_guessing(relay: Edge
         assert (await enrol(code)).json() == done.json(), "the answer may have been lost"
 
 
+@pytest.mark.parametrize("name", ["\x1b]0;owned\x07", "Chợ\nrx-0  Trạm", "\u202egnorw"])
+async def test_a_receiver_cannot_write_on_the_terminal_of_who_lists_it(relay: EdgeRelay, name: str) -> None:
+    public = to_base64url(private_key(b"k" * 32).public_key().public_bytes_raw())
+    async with relay.client() as client:
+        code = (await client.post("/api/v1/devices/codes", json={"channel": "xa"})).json()["code"]
+        body = {"code": code, "public_key": public, "name": name}
+        answer = await client.post("/api/v1/edge/enrol", json=body)
+        assert answer.status_code == 422
+        assert "printable" in answer.json()["detail"]
+        assert (await client.post("/api/v1/edge/enrol", json=body | {"name": " Chợ "})).status_code == 201
+        assert [each.name for each in await relay.desk.devices()] == ["Chợ"]
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"code": 1}', b"\xff", b"[" * 9000, b'{"code":"' + b"x" * 20_000]
 )
