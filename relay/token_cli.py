@@ -16,7 +16,7 @@ from typing import Any, Final
 import click
 
 from relay.asking import asks, relay_of
-from relay.printing import moment, print_table
+from relay.printing import moment, one_line, print_table
 
 _PATH: Final = "/api/v1/tokens/revocations"
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -42,7 +42,7 @@ def show(file: str, as_json: bool) -> None:
         click.echo(json.dumps(claims, ensure_ascii=False, indent=2))
         return
     for name, value in _described(claims):
-        click.echo(f"{name:<9}{value}")
+        click.echo(f"{name:<9}{one_line(value)}")
 
 
 def _described(claims: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ def _sentence(done: Mapping[str, Any]) -> str:
     if done["kind"] == "subject":
         return f"all tokens of {done['name']} minted until {moment(done['revoked'])} are revoked; {ended}"
     of = f" of {done['subject']}" if done["subject"] else ""
-    return f"token {done['name']}{of} is revoked; {ended}"
+    return one_line(f"token {done['name']}{of} is revoked; {ended}")
 
 
 def _read(file: str) -> str:

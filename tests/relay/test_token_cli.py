@@ -56,6 +56,15 @@ def test_all_of_a_subject(loa: Running) -> None:
     assert "all until then  chủ tịch xã  " in loa("revoked").stdout
 
 
+def test_what_somebody_put_into_a_token_does_not_command_the_terminal(loa: Running) -> None:
+    file, _ = leaked(loa, "x\x1b[2J\nexpires  never")
+    shown = CliRunner().invoke(token, ["show", file]).stdout
+    assert shown.count("\nexpires ") == 1
+    listed = loa("revoke", file).output + loa("revoked").stdout
+    assert len(listed.splitlines()) == 3
+    assert "\x1b" not in shown + listed
+
+
 def test_what_a_token_says_of_itself(loa: Running) -> None:
     file, name = leaked(loa)
     shown = CliRunner().invoke(token, ["show", file]).stdout.splitlines()
