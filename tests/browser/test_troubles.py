@@ -15,7 +15,9 @@ from tests.browser.listening import expect_state
 _REMEMBER = """() => {
   const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   window.tracks = [];
+  window.asked = 0;
   navigator.mediaDevices.getUserMedia = async (wanted) => {
+    window.asked += 1;
     const stream = await open(wanted);
     window.tracks.push(...stream.getAudioTracks());
     return stream;
@@ -83,6 +85,19 @@ def test_a_refused_publisher_has_no_open_microphone(open_page: OpenPage, server:
     page.get_by_role("button", name="Dùng mã này").click()
     expect_state(page, "on-air")
     assert page.evaluate(_OPEN_MICROPHONES) == 1
+
+
+def test_a_pasted_link_opens_no_microphone(open_page: OpenPage, server: FakeServer) -> None:
+    page = open_page(f"{server.url}/xa/publish")
+    page.evaluate(_REMEMBER)
+    pasted = (server.expired_token("publish", "xa"), "refused"), (server.token("publish"), "on-air")
+    for token, state in pasted:
+        page.evaluate("token => { window.asked = 0; location.hash = `token=${token}`; }", token)
+        page.wait_for_function("!location.hash")
+        assert page.evaluate("window.asked") == 0
+        expect_state(page, "idle")
+        page.get_by_role("button", name="Bắt đầu phát").click()
+        expect_state(page, state)
 
 
 def test_an_expired_token_does_not_hide_what_everybody_may_see(

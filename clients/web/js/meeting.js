@@ -34,7 +34,10 @@ class MeetingPage {
   constructor() {
     this.place = placeOf(location.href, "publish");
     this.words = setUpLanguage();
-    this.token = setUpToken(`publish:${this.place.channel}`, () => void this.enter());
+    // A pasted link enters no meeting: that is for the button.
+    this.token = setUpToken(`publish:${this.place.channel}`, () => {
+      if (this.idle() && this.phase.phase !== "idle") this.leave();
+    });
     this.tokenForm = new TokenForm(this.words, this.token, () => void this.enter());
     this.name = byId("name", HTMLInputElement);
     this.meter = new MeterView(byId("level", HTMLElement), (db) => `${this.words.number(db)} dBFS`);

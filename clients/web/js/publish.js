@@ -31,7 +31,7 @@ class PublishPage {
   constructor() {
     this.place = placeOf(location.href, "publish");
     this.words = setUpLanguage();
-    this.token = setUpToken(`publish:${this.place.channel}`, () => void this.start());
+    this.token = setUpToken(`publish:${this.place.channel}`, () => this.onToken());
     this.tokenForm = new TokenForm(this.words, this.token, () => void this.start());
     this.startButton = byId("start", HTMLButtonElement);
     this.holdButton = byId("hold", HTMLButtonElement);
@@ -95,6 +95,12 @@ class PublishPage {
     this.context ??= new AudioContext();
     void this.context.resume();
     return this.context;
+  }
+
+  /** A pasted link serves what goes on; a microphone is opened by its button only. */
+  onToken() {
+    if (!this.idle()) void this.start();
+    else if (this.phase.phase !== "idle") this.stop();
   }
 
   /** @param {{ replace?: boolean }} [how] */
