@@ -7,6 +7,7 @@ RelayError (LoaError)   .status, .retry_after
 ├── ItemNotFound        404  the queue of a channel has no such item
 ├── SourceRefused       403  a source that the API may not open
 ├── MeetingRefused      403  what is not a participant's to do, or makes no sense now
+│   └── MeetingFull     409  … since it has as many participants as there may be
 ├── CodeRefused         403  an enrolment code that is unknown, used or expired
 ├── Revoked             403  a session for a receiver, or by a token, that was revoked since it asked
 ├── DeviceExists        409  a key that is enrolled already
@@ -76,6 +77,12 @@ class MeetingRefused(RelayError):  # noqa: N818
     """What is not for this participant to do in a meeting, or not now."""
 
     status = 403
+
+
+class MeetingFull(MeetingRefused):
+    """A meeting that has as many participants as there may be."""
+
+    status = 409
 
 
 class CodeRefused(RelayError):  # noqa: N818

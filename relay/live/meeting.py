@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Self, get_args
 
-from relay.errors import MeetingRefused, Unavailable
+from relay.errors import MeetingFull, MeetingRefused, Unavailable
 from relay.live.meeting_actions import Action, Announce, Dismiss, Hold, Report
 from relay.live.people import Person, digest_of, tidy
 from relay.live.settings import MeetingConfig
@@ -73,7 +73,7 @@ class Meeting:
     # -- coming and going
 
     def enter(self, now: float, entry: Entry) -> Entered:
-        """A page comes, or comes back with its secret. Raises MeetingRefused when there is no room."""
+        """A page comes, or comes back with its secret. Raises MeetingFull when there is no room."""
         person, secret = self._find(entry.secret), entry.secret
         if person is None:
             secret = self._secret()
@@ -95,7 +95,7 @@ class Meeting:
     def seat(self, now: float, entry: Entry) -> str:
         """Whose microphone is about to come: his who has the secret, or his who has the token and no page.
 
-        Raises MeetingRefused for who was removed or finds no room, Unavailable for a secret that is none.
+        Raises MeetingRefused for who was removed, MeetingFull, Unavailable for a secret that is none.
         """
         if entry.secret:
             person = self._find(entry.secret)
@@ -343,7 +343,7 @@ class Meeting:
         if len(self._people) >= PEOPLE_MAX + (CHAIRS_MORE if entry.role == "chair" else 0):
             away = [each for each in self._people.values() if each.away and not each.removed]
             if not away:
-                raise MeetingRefused(f"the meeting has its {PEOPLE_MAX} participants")
+                raise MeetingFull(f"the meeting has its {PEOPLE_MAX} participants")
             del self._people[min(away, key=lambda each: (each.admitted, each.seen)).id]
         self._number += 1
         admitted = entry.role == "chair" or not (self._settings.admit or entry.token in self._watched)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from relay.tokens import MeetingRole
 from tests.browser.conftest import OpenPage
@@ -84,3 +85,22 @@ def test_an_invited_speaker_howls_and_is_removed(open_page: OpenPage, relay: Rel
     chair.get_by_role("button", name="Từ chối: Hoa").click()
     expect_state(hoa, "removed")
     expect(chair.get_by_text("Hoa")).to_have_count(0)
+
+
+def test_a_full_meeting_is_called_full(open_page: OpenPage, relay: RelayProcess) -> None:
+    page = open_page(address(relay, "speaker"))
+
+    def refuse(socket: WebSocketRoute) -> None:
+        def answer(_: str | bytes) -> None:
+            socket.send('{"type": "refused", "order": "join", "status": 409, "detail": "full"}')
+            socket.close(code=1013)
+
+        socket.on_message(answer)
+
+    page.route_web_socket(re.compile("/meeting$"), refuse)
+    page.reload()
+    page.get_by_label("Tên của bạn").fill("Chị Lan")
+    page.get_by_role("button", name="Vào phòng họp").click()
+    expect_state(page, "full")
+    expect(page.locator("#state")).to_have_text("Phòng họp đã đủ người")
+    expect(page.get_by_role("button", name="Vào phòng họp")).to_be_visible()

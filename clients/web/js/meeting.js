@@ -266,6 +266,7 @@ class MeetingPage {
       action: "publish", attempt: 0, token: this.token.token, nowS: Date.now() / 1000, random: Math.random,
     });
     if (decision.kind === "refused") this.onPhase({ phase: "refused", reason: decision.reason, failure });
+    else if (decision.kind === "busy") this.onPhase({ phase: "busy" });
   }
 
   /**

@@ -225,6 +225,18 @@ async def test_a_token_must_allow_to_publish(relay: MeetingRelay, token: str, st
         assert await page.ended() == 4403
 
 
+async def test_who_finds_no_room_is_told_so_and_not_that_his_token_is_wrong(
+    relay: MeetingRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.live.meeting.PEOPLE_MAX", 1)
+    async with relay.page("chair"), relay.socket() as socket:
+        page = Page(socket)
+        await page.say("join", token=relay.token("speaker"), name="Lan", secret="")
+        assert (await page.until("refused", order="join"))["status"] == 409
+        assert await page.ended() == 1013
+        assert (await relay.whip(relay.token("speaker"))).status_code == 409
+
+
 @pytest.mark.parametrize("first", ["", "[]", "{}", '{"type":"open"}', '{"type":"join","token":1}', b"\0"])
 async def test_what_is_no_join_ends_the_socket(relay: MeetingRelay, first: str | bytes) -> None:
     async with relay.socket() as socket:
