@@ -24,10 +24,10 @@ def _path(channel: str, rest: str) -> str:
 
 
 def _command(
-    channel: str, rest: str, body: Mapping[str, Any], where: Mapping[str, Any], method: str = "POST"
+    channel: str, rest: str, body: Mapping[str, Any] | None, where: Mapping[str, Any], method: str = "POST"
 ) -> Any:
     answer = relay_of(**where).ask(method, _path(channel, rest), body)
-    if not answer.get("automation", {}).get("stored", True):
+    if not answer.get("automation", answer).get("stored", True):
         click.echo("note: the relay's disk does not take it; a restart would not know of it", err=True)
     return answer
 
@@ -234,7 +234,7 @@ def add(
 @asks(_SCOPE)
 def remove(name: str, item: str, **where: Any) -> None:
     """Take ITEM out of the queue."""
-    answer = relay_of(**where).ask("DELETE", _path(name, f"queue/{quote(item, safe='')}"))
+    answer = _command(name, f"queue/{quote(item, safe='')}", None, where, "DELETE")
     _show_queue(answer["automation"]["queue"])
 
 
@@ -254,7 +254,7 @@ def move(name: str, item: str, place: int, **where: Any) -> None:
 @asks(_SCOPE)
 def clear(name: str, **where: Any) -> None:
     """Empty the queue; what is played fades out."""
-    relay_of(**where).ask("DELETE", _path(name, "queue"))
+    _command(name, "queue", None, where, "DELETE")
     click.echo("the queue is empty")
 
 

@@ -19,7 +19,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar
 
@@ -27,7 +27,7 @@ from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from relay.automation_ports import AutomationDesk, InputChange, WantedItem
+from relay.automation_ports import AutomationDesk, InputChange, ItemView, WantedItem
 from relay.http.auth import Authority
 from relay.http.errors import Problem
 from relay.http.json_body import documented, json_response, read_model, refusals
@@ -201,7 +201,7 @@ class Control:
     async def queue(self, channel: str, request: Request) -> Response:
         """GET queue."""
         self._grant(channel, request)
-        return json_response(Queue(queue=[item_of(item) for item in self.desk.queue(channel)]))
+        return json_response(self._queue(channel, self.desk.queue(channel)))
 
     async def enqueue(self, channel: str, request: Request) -> Response:
         """POST queue: all of the items or none."""
@@ -211,7 +211,7 @@ class Control:
         added = await self.desk.enqueue(channel, items, place=wanted.place, subject=grant.subject)
         shown = ", ".join(item.source for item in added)
         self._done(grant, channel, "enqueue", sources=shown[:500], place=wanted.place)
-        return json_response(Queue(queue=[item_of(item) for item in added]), 201)
+        return json_response(self._queue(channel, added), 201)
 
     async def clear(self, channel: str, request: Request) -> Response:
         """DELETE queue."""
@@ -242,6 +242,10 @@ class Control:
         extra = {"subject": grant.subject, "channel": channel, "command": command}
         _log.info("channel command", extra=extra | {f"to_{key}": value for key, value in what.items()})
         return self._answer(channel)
+
+    def _queue(self, channel: str, items: Sequence[ItemView]) -> Queue:
+        stored = self.desk.view(channel).automation.stored
+        return Queue(queue=[item_of(item) for item in items], stored=stored)
 
     def _answer(self, channel: str) -> Response:
         return json_response(state_now(self.desk.view(channel), self.wall()))

@@ -151,9 +151,10 @@ class StateNow(State):
 
 
 class Queue(BaseModel):
-    """All items."""
+    """Items; `stored`: a restart knows of the queue as it is."""
 
     queue: list[Item]
+    stored: bool
 
 
 def state_of(view: ChannelView) -> State:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +93,18 @@ def test_a_day_at_the_desk(loa: Running) -> None:
     assert loa("mute", "xa", "music", "--off").output == "music is open\n"
     assert loa("duck", "xa").output == "the programme is held down\n"
     assert loa("duck", "xa", "--off").output == "the programme comes up again\n"
+
+
+def test_what_the_disk_does_not_take_is_said(loa: Running) -> None:
+    assert loa("queue", "add", "xa", "tone:800").stderr == ""
+    (item,) = json.loads(loa("queue", "list", "xa", "--json").output)
+    file = loa.token_file.with_name("loa.sqlite3")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for command in (["add", "xa", "tone:700"], ["remove", "xa", item["id"]], ["clear", "xa"]):
+            result = loa("queue", *command)
+            assert result.exit_code == 0
+            assert "a restart would not know of it" in result.stderr
 
 
 def test_what_is_wrong_is_one_line(loa: Running) -> None:
