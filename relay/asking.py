@@ -5,6 +5,7 @@ Only click is imported here: httpx waits until a command runs, so that `loa --he
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,16 @@ class Duration(click.ParamType[float]):
             return parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Decibels(click.FloatRange):
+    """A gain; `nan` and `inf`, which Python takes for numbers and JSON does not have, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        gain = super().convert(value, param, ctx)
+        if not math.isfinite(gain):
+            self.fail(f"{value} is not a number of decibels", param, ctx)
+        return gain
 
 
 class _Answer(dict[str, Any]):

@@ -35,6 +35,7 @@ def test_a_code_is_all_that_is_printed_and_it_enrols(loa: Running) -> None:
 
 def test_set_and_list_a_receiver_that_is_away(loa: Running) -> None:
     name = loa.receiver().device
+    assert loa("set", name, "--volume", "nan").exit_code == 2
     result = loa("set", name, "--volume", "-6.5", "--trim", "85ms", "--delay", "1s", "--name", "Đình")
     assert result.output == f"{name} is away; it will be told when it connects\n"
     heading, row = loa("list").stdout.splitlines()
