@@ -167,7 +167,7 @@ class DeviceService:
         """Command the receiver to start afresh; raises DeviceNotFound, DeviceAway."""
         await self._devices.find(device)
         link = self._registry.find(device)
-        if link is None:
+        if link is None or not link.welcomed:  # a receiver hangs up on a command before its welcome
             raise DeviceAway(f"{device} is not connected; it can be restarted when it is")
         self._server.command_restart(link)
 

@@ -9,14 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from loacodecs.control import CLOSE_TOO_MUCH, Clock, ClockAnswer, OnAir, Receipt, ReceiptOk, Token
+from loacodecs.control import (
+    CLOSE_TOO_MUCH,
+    Challenge,
+    Clock,
+    ClockAnswer,
+    Command,
+    Hello,
+    OnAir,
+    Receipt,
+    ReceiptOk,
+    Token,
+    Welcome,
+    decode_body,
+)
+from loacodecs.signing import private_key, public_octets, sign_hello
 from relay.devices import service
 from relay.devices.link import OUTGOING_MAX
 from relay.devices.service import TOKEN_TTL_S
-from relay.errors import CodeRefused
+from relay.errors import CodeRefused, DeviceAway
 from relay.store.database import Database
 from relay.tokens import TokenError
-from tests.support.device_world import DAY, NOW, PATIENCE_S, World, connect, ended
+from tests.support.device_world import DAY, NOW, PATIENCE_S, Pipe, World, connect, ended
 
 
 @pytest.fixture
@@ -212,6 +226,47 @@ async def test_a_new_name_alone_is_no_command(world: World) -> None:
     await world.service.change(device, name="Đình", settings={})
     await asyncio.sleep(0)
     assert pipe.heard() == []
+    pipe.hang_up()
+    await ended(serving)
+
+
+class WatchedPipe(Pipe):
+    """`sending` is set while something is to be sent, or has been."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.sending = asyncio.Event()
+
+    async def send(self, text: str) -> None:
+        self.sending.set()
+        await super().send(text)
+
+
+async def test_a_receiver_is_not_restarted_before_its_welcome(world: World) -> None:
+    """It hangs up on whatever else comes first."""
+    issued = await world.service.issue_code(name="", channel="xa", ttl=DAY, subject="operator")
+    key = private_key(b"k" * 32)
+    enrolled = await world.service.enrol(issued.code, public_key=public_octets(key), name="")
+    pipe = WatchedPipe(world)
+    assert world.service.reserve_link(pipe.address)
+    serving = asyncio.create_task(world.service.serve_link(pipe))
+    challenge = await pipe.hear()
+    assert isinstance(challenge, Challenge)
+    pipe.reading.clear()
+    pipe.sending.clear()
+    signature = sign_hello(key, relay=enrolled.relay, nonce=challenge.nonce, device=enrolled.device)
+    pipe.say(Hello(enrolled.device, "0.1.0", 1, (), signature))
+    async with asyncio.timeout(PATIENCE_S):
+        await pipe.sending.wait()
+    with pytest.raises(DeviceAway):
+        await world.service.restart(enrolled.device)
+    pipe.reading.set()
+    assert isinstance(await pipe.hear(), Welcome)
+    await pipe.hear()  # settings
+    await world.service.restart(enrolled.device)
+    command = await pipe.hear()
+    assert isinstance(command, Command)
+    assert decode_body(command.body).verb == "restart"
     pipe.hang_up()
     await ended(serving)
 
