@@ -69,12 +69,13 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = self._clock()
+        answered: float | None = None  # streams and events go on for hours after that
         status = 0
 
         async def send_noting_status(message: Message) -> None:
-            nonlocal status
+            nonlocal answered, status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered, status = self._clock(), message["status"]
             await send(message)
 
         try:
@@ -88,7 +89,8 @@ class Edge:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._counted.requests.labels(route, method, str(status)).inc()
-            self._counted.seconds.labels(route).observe(self._clock() - started)
+            seconds = (self._clock() if answered is None else answered) - started
+            self._counted.seconds.labels(route).observe(seconds)
 
 
 def _streams(config: Config, outputs: OutputDesk | None, channel: str) -> bool:

@@ -7,10 +7,14 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Message, Receive, Scope, Send
 
 from relay.config import AuthConfig, MetricsConfig
+from relay.http.app import Edge
+from relay.http.metrics import HttpMetrics
 from relay.ports import ChannelStats, Histogram, RelayStats, RenditionStats
 from tests.relay.http.conftest import Surface
+from tests.support.fake_core import FakeCore
 
 LOCAL = {"client": "127.0.0.1", "base_url": "http://127.0.0.1:8889"}
 STATS = RelayStats(
@@ -123,3 +127,27 @@ async def test_metrics_may_be_public(surface: Surface) -> None:
     surface.configure(metrics=MetricsConfig(public=False), auth=AuthConfig(enabled=False))
     async with surface.client() as http:
         assert (await http.get("/metrics")).status_code == 200
+
+
+async def test_the_time_to_an_answer_does_not_grow_with_what_is_listened_to() -> None:
+    now = 1000.0
+
+    async def stream(_scope: Scope, _receive: Receive, send: Send) -> None:
+        nonlocal now
+        now += 0.25
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        now += 3600
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ignore(_message: Message) -> None:
+        pass
+
+    async def nothing() -> Message:
+        raise AssertionError
+
+    counted = HttpMetrics(FakeCore(), "0")
+    scope = {"type": "http", "method": "GET", "path": "/xa.opus"}
+    await Edge(stream, counted, lambda: now)(scope, nothing, ignore)
+    assert counted.registry.get_sample_value("loa_http_request_seconds_sum", {"route": "other"}) == 0.25
+    answered = {"route": "other", "method": "GET", "status": "200"}
+    assert counted.registry.get_sample_value("loa_http_requests_total", answered) == 1
