@@ -41,6 +41,8 @@ LIFE_MAX: Final = 100 * 365 * 86_400.0
 TOKEN_LENGTH_MAX: Final = 4096
 #: How far a token may come from the future, in seconds: clocks of two machines differ.
 CLOCK_LEEWAY: Final = 60.0
+#: Unix seconds that no clock will show.
+LATEST: Final = 2**53
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +128,8 @@ class Tokens:
         `role` is for meetings and goes with the scope `publish`; `parent` is the id of the token that an invitation is
         made with. Raises ValueError with a sentence for an empty grant or one that never ends.
         """
+        if not _is_text(subject):
+            raise ValueError("a subject is text in UTF-8; look at how this terminal is set up")
         if not scopes or not set(scopes) <= set(SCOPES):
             raise ValueError(f"a token needs a scope: one or more of {', '.join(SCOPES)}")
         if not channels and set(scopes) != {"metrics"}:
@@ -195,6 +199,8 @@ class Tokens:
             or not isinstance(channels, list)
             or not all(isinstance(item, str) for item in (*scopes, *channels))
             or role not in (None, *get_args(MeetingRole))
+            or not abs(expires) < LATEST
+            or not _is_text(f"{subject}{claims.get('jti')}{claims.get('parent')}")
         ):
             raise TokenError("the token's claims are not those of this relay; ask its operator for a new one")
         now = self._clock()
@@ -212,6 +218,15 @@ class Tokens:
             float(max(0, cast(float, claims.get("iat", 0)))),
             str(claims.get("parent", "")),
         )
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written down; half a character of UTF-16, which JSON has, can not, and no store takes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id_of(token: str) -> str:

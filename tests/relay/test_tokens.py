@@ -173,6 +173,12 @@ def test_none_is_minted_for_nothing(tokens: Tokens) -> None:
     assert tokens.mint(subject="s", scopes=["metrics"], channels=[], ttl=60)
 
 
+def test_none_is_minted_for_what_no_store_takes(tokens: Tokens) -> None:
+    """As a terminal that does not speak UTF-8 hands it over."""
+    with pytest.raises(ValueError, match="UTF-8"):
+        tokens.mint(subject="t\udcffnh", scopes=["emergency"], channels=["xa"], ttl=60)
+
+
 @pytest.mark.parametrize("missing", ["sub", "scope", "channels", "exp"])
 def test_every_claim_is_needed(tokens: Tokens, missing: str) -> None:
     with pytest.raises(TokenError):
@@ -195,6 +201,10 @@ def test_every_claim_is_needed(tokens: Tokens, missing: str) -> None:
         {"nbf": NOW + 3600},
         {"iat": "now"},
         {"iat": float("nan")},
+        {"exp": 10**400},
+        {"sub": "tỉnh \udcff"},
+        {"jti": "\ud800"},
+        {"parent": "\udcff"},
     ],
 )
 def test_claims_of_another_shape_are_refused(tokens: Tokens, changes: dict[str, Any]) -> None:
