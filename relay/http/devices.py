@@ -256,6 +256,18 @@ class Administration:
         raise Problem(422, f"the configuration has no channel {channel!r}{suggestion(channel, named)}")
 
 
+def _query(name: str, means: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"in": "query", "name": name, "required": False, "description": means, "schema": schema}
+
+
+_RECEIPTS_QUERY: Final = {
+    "parameters": [
+        _query("limit", "at most so many", {"type": "integer", "minimum": 1, "maximum": RECEIPTS_MAX}),
+        _query("before", "a start, unix seconds: only what began earlier", {"type": "number"}),
+    ]
+}
+
+
 def _number(request: Request, name: str, default: float | None) -> float | None:
     text = request.query_params.get(name)
     if text is None:
@@ -289,6 +301,7 @@ def install(routes: APIRouter, desk: DeviceDesk, config: Config, authority: Auth
     )
     for path, method, handler, summary, status, answer, body in table:
         success: dict[int | str, dict[str, Any]] = {status: {"model": answer}} if answer else {}
+        query = _RECEIPTS_QUERY if answer is ReceiptList else None
         routes.add_api_route(
             path,
             handler,
@@ -298,5 +311,5 @@ def install(routes: APIRouter, desk: DeviceDesk, config: Config, authority: Auth
             response_class=Response,
             response_model=None,
             responses=success | refusals(401, 403, 404, 422, 503),
-            openapi_extra=documented(body) if body else None,
+            openapi_extra=documented(body) if body else query,
         )

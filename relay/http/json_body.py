@@ -35,7 +35,7 @@ def json_response(model: BaseModel, status: int = 200) -> Response:
     return Response(model.model_dump_json(by_alias=True), status, {"Cache-Control": "no-store"}, JSON)
 
 
-def documented(model: type[BaseModel]) -> dict[str, Any]:
+def documented(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """What OpenAPI says of a body that `read_model` reads; models within it are written out where they stand."""
     schema = model.model_json_schema()
     parts = schema.pop("$defs", {})
@@ -50,7 +50,7 @@ def documented(model: type[BaseModel]) -> dict[str, Any]:
         return {key: written_out(each) for key, each in value.items()}
 
     content = {JSON: {"schema": written_out(schema)}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -295,5 +295,5 @@ def install(
             response_class=Response,
             response_model=None,
             responses=success | refusals(401, 403, 404, 409, 422, 429, 503),
-            openapi_extra=documented(body) if body else None,
+            openapi_extra=documented(body, required=body not in (Play, Stop)) if body else None,
         )

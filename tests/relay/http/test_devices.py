@@ -217,6 +217,12 @@ async def test_openapi_tells_the_whole_of_it(relay: EdgeRelay) -> None:
         assert ("requestBody" in operation) == (body is not None)
     change = paths[f"{BASE}/{{device}}"]["patch"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(change["properties"]) == {"name", "channel", "delay_ms", "trim_ms", "volume_db", "muted"}
+    receipts = paths[f"{BASE}/{{device}}/receipts"]["get"]["parameters"]
+    assert {each["name"]: each["in"] for each in receipts} == {
+        "device": "path",
+        "limit": "query",
+        "before": "query",
+    }
     assert "post" in paths["/api/v1/edge/enrol"]
     assert {"Device", "DeviceList", "ReceiptList", "Code"} <= set(described["components"]["schemas"])
 

@@ -187,6 +187,10 @@ async def test_openapi_tells_of_everything(relay: LiveRelay) -> None:
     body = paths[f"{base}/queue"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["items"]["items"]["properties"]["source"]["maxLength"] == 2048
     assert "$ref" not in json.dumps(body)
+    needed = {
+        name: paths[f"{base}/{name}"]["post"]["requestBody"]["required"] for name in ("play", "stop", "fade")
+    }
+    assert needed == {"play": False, "stop": False, "fade": True}
     answers = paths[f"{base}/play"]["post"]["responses"]
     assert answers["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/StateNow")
     assert {"401", "403", "404", "409", "422", "429"} <= set(answers)
