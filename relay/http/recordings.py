@@ -120,8 +120,8 @@ def install(
         """The recordings of a channel, the newest first."""
         authority.require(request, authority.peer(request), "recordings", channel)
         # A time without offset is the relay's own, as the names of the files are.
-        after = since.timestamp() if since is not None else -_EVER
-        before = until.timestamp() if until is not None else _EVER
+        after = -_EVER if since is None else _unix(since)
+        before = _EVER if until is None else _unix(until)
         found = await asyncio.to_thread(desk.recordings, channel, after, before, limit)
         return json_response(RecordingList(recordings=[_item(channel, each) for each in found]))
 
@@ -177,6 +177,14 @@ def install(
         response_model=OutputState,
         responses=refusals(401, 403, 404),
     )
+
+
+def _unix(moment: datetime) -> float:
+    """Unix seconds; the first day there is, which some programs say for "ever", has none in local time."""
+    try:
+        return moment.timestamp()
+    except (ValueError, OverflowError):
+        return -_EVER if moment.year == 1 else _EVER
 
 
 def _item(channel: str, each: Recording) -> RecordingItem:

@@ -376,6 +376,8 @@ async def test_recordings_are_listed_and_fetched_in_ranges(
             "name": NAME, "started": "2026-11-26T07:00:00+07:00", "seconds": 12.5, "bytes": 10, "finished": False,
             "url": f"{path}/{NAME}",
         }  # fmt: skip
+        ever = {"since": "0001-01-01T00:00:00", "until": "9999-12-31T23:59:59"}
+        assert len((await client.get(path, params=ever, **bearer)).json()["recordings"]) == 2  # type: ignore[arg-type]
         since = {"since": "2026-11-26T07:30:00+07:00"}
         assert len((await client.get(path, params=since, **bearer)).json()["recordings"]) == 1  # type: ignore[arg-type]
         assert (await client.get(path, params={"limit": 0}, **bearer)).status_code == 422  # type: ignore[arg-type]
