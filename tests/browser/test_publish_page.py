@@ -62,6 +62,26 @@ def test_muting_sends_silence_and_says_so(open_page: OpenPage, server: FakeServe
     assert_server_hears(server, 440)
 
 
+def test_what_was_muted_stays_so_when_the_source_changes(
+    open_page: OpenPage, server: FakeServer, wav: Wav
+) -> None:
+    page = go_on_air(open_page, server)
+    page.get_by_role("button", name="Tắt tiếng").click()
+    page.get_by_role("radio", name="Tệp âm thanh").check()
+    page.get_by_label("Chọn tệp âm thanh").set_input_files(wav(880, 60.0))
+    expect(page.get_by_text("0:00 / 1:00")).to_be_visible()
+    expect_state(page, "paused")
+    page.get_by_role("button", name="Phát tiếp").click()
+    assert_server_hears(server, 880)
+    page.get_by_role("button", name="Tạm dừng tệp").click()
+    page.get_by_role("radio", name="Micro").check()
+    expect_state(page, "muted")
+    expect(page.get_by_role("button", name="Bật tiếng")).to_have_attribute("aria-pressed", "true")
+    server.core.heard.clear()
+    server.wait(lambda core: len(core.heard) == core.heard.maxlen, "the stream stopped")
+    assert level_dbfs(server.heard()[-24_000:]) < -60
+
+
 def test_a_microphone_is_tried_without_being_on_air(open_page: OpenPage, server: FakeServer) -> None:
     page = open_page(f"{server.url}/xa/publish")
     page.get_by_role("button", name="Thử micro").click()

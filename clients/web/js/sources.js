@@ -230,7 +230,6 @@ export class SourcePanel {
     for (const [name, panel] of Object.entries(panels)) panel.hidden = name !== kind;
     this.opening += 1;
     this.#closeMicrophone();
-    this.held = false;
     this.#drive();
     this.listener.onStream(kind === "file" ? this.stream : null);
     if (wasOpen && (kind === "microphone" || this.stream !== null)) await this.open();
