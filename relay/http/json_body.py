@@ -17,10 +17,13 @@ LIMIT: Final = 16_384
 _M = TypeVar("_M", bound=BaseModel)
 
 
-async def read_model(request: Request, model: type[_M]) -> _M:
-    """The body as `model`. Raises Problem 415, 413, 408 and 400 as `read_text`, 422 naming what is wrong."""
+async def read_model(request: Request, model: type[_M], *, limit: int = LIMIT) -> _M:
+    """The body, of at most `limit` bytes, as `model`.
+
+    Raises Problem 415, 413, 408 and 400 as `read_text`, 422 naming what is wrong.
+    """
     require_media_type(request, JSON)
-    text = await read_text(request, LIMIT, what="JSON object")
+    text = await read_text(request, limit, what="JSON object")
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

@@ -38,6 +38,8 @@ from relay.tokens import Grant
 BASE: Final = "/api/v1/channels/{channel}"
 COMMANDS_A_SECOND: Final = 10.0
 COMMANDS_AT_ONCE: Final = 50.0
+ITEMS_BYTES_MAX: Final = 262_144
+"""As many items as there may be at once, with the longest sources."""
 _REMEMBERED: Final = 1_024
 _M = TypeVar("_M", bound=BaseModel)
 _log = logging.getLogger(__name__)
@@ -206,7 +208,7 @@ class Control:
     async def enqueue(self, channel: str, request: Request) -> Response:
         """POST queue: all of the items or none."""
         grant = self._grant(channel, request)
-        wanted = await read_model(request, ItemsWanted)
+        wanted = await read_model(request, ItemsWanted, limit=ITEMS_BYTES_MAX)
         items = [WantedItem(each.source, each.title, each.gain_db, each.chime) for each in wanted.items]
         added = await self.desk.enqueue(channel, items, place=wanted.place, subject=grant.subject)
         shown = ", ".join(item.source for item in added)

@@ -179,6 +179,16 @@ async def test_the_log_says_who_did_what(relay: LiveRelay, caplog: pytest.LogCap
     assert lines[1].to_fade_s == 3  # type: ignore[attr-defined]
 
 
+async def test_as_many_items_as_are_taken_may_have_the_longest_sources(relay: LiveRelay) -> None:
+    host = "https://radio.example.vn/"
+    items = [{"source": host + "a" * (2048 - len(host)), "title": "Bản tin"} for _ in range(8)]
+    async with relay.client("control") as client:
+        answer = await client.post(f"{BASE}/queue", json={"items": items})
+        assert answer.status_code == 201, answer.text
+        hundred = await client.post(f"{BASE}/queue", json={"items": [*items] * 12 + items[:4]})
+        assert hundred.status_code == 409, "the queue of this channel has eight places"
+
+
 async def test_openapi_tells_of_everything(relay: LiveRelay) -> None:
     async with relay.client() as client:
         paths = (await client.get("/api/openapi.json")).json()["paths"]
