@@ -104,3 +104,35 @@ def test_a_full_meeting_is_called_full(open_page: OpenPage, relay: RelayProcess)
     expect_state(page, "full")
     expect(page.locator("#state")).to_have_text("Phòng họp đã đủ người")
     expect(page.get_by_role("button", name="Vào phòng họp")).to_be_visible()
+
+
+def test_who_mutes_himself_while_the_connection_is_broken_stays_muted(
+    open_page: OpenPage, relay: RelayProcess
+) -> None:
+    chair = open_page(address(relay, "chair"), microphone_hz=CHAIR)
+    sockets: list[WebSocketRoute] = []
+    broken = False
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        if broken:
+            socket.close(code=1001)
+        else:
+            sockets.extend((socket, socket.connect_to_server()))
+
+    chair.route_web_socket(re.compile("/meeting$"), pass_on)
+    chair.reload()
+    chair.get_by_label("Tên của bạn").fill("Chủ tịch")
+    chair.get_by_role("button", name="Vào phòng họp").click()
+    chair.get_by_role("button", name="Bắt đầu phát lên loa").click()
+    expect_state(chair, "on-air")
+    broken = True
+    for socket in sockets:
+        socket.close(code=1001)
+    expect_state(chair, "connecting")
+    chair.get_by_role("button", name="Tắt micro").click()
+    expect(chair.get_by_role("button", name="Bật micro")).to_be_visible()
+    broken = False
+    expect_state(chair, "muted")
+    expect(chair.get_by_role("button", name="Bật micro")).to_be_visible()
+    chair.get_by_role("button", name="Bật micro").click()
+    expect_state(chair, "on-air")

@@ -240,10 +240,18 @@ class MeetingPage {
     if (meeting.phase === "open") this.stay.open = true;
     else if (this.stay.reopen) this.order("open");
     this.stay.reopen = false;
-    // What was chosen before the connection broke is kept by the relay.
-    if (this.stay.fresh) this.source.hold(this.me()?.muted ?? false);
+    if (this.stay.fresh) this.agreeOnMute();
     this.stay.fresh = false;
     this.render();
+  }
+
+  /**
+   * What was chosen before the connection broke is kept by the relay; that the user muted himself meanwhile, or that a
+   * relay which was restarted does not know of it, must not open his microphone.
+   */
+  agreeOnMute() {
+    if (this.source.held && this.me()?.muted === false) this.mute(true);
+    else this.source.hold(this.me()?.muted ?? false);
   }
 
   /** @param {import("./meetinglink.js").Levels} levels */
