@@ -1,7 +1,7 @@
 """Publishers that speak Opus by the clock: noise that never sounds the same, and a click now and then to time.
 
-One thread sends for all of them. Source i has its phase i / N of a packet's time and they click by turns, so that the
-clicks fall on every phase to the mixer's tick.
+One thread sends for all of them. Source i has its phase i / N of a packet's time and up to CLICKERS of them click by
+turns, so that the clicks fall on every phase to the mixer's tick, and each is heard before the next one comes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ FRAME: Final = 960
 FRAME_NS: Final = 20_000_000
 LOOP: Final = 200
 """Packets of a source before it begins anew: 4 s."""
+CLICKERS: Final = 12
+"""Sources that click at most: a third of a second apart, longer than a click is waited for."""
 CLICK: Final = 0.5
 NOISE: Final = 0.001
 CLICK_SAMPLES: Final = 8
@@ -35,22 +37,36 @@ EVEN_NS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What a source says: its packets, and where the click is heard in them: which packet, and samples into it."""
+    """What a source says: its packets, and where the click is heard in them: which packet, and samples into it.
+
+    `click_packet` is None where the source only speaks.
+    """
 
     packets: Sequence[bytes]
-    click_packet: int
+    click_packet: int | None
     click_sample: int
+
+
+def click_at(number: int, of: int) -> int | None:
+    """The sample of its loop at which source `number` of so many clicks; None for one that does not."""
+    clickers = min(of, CLICKERS)
+    turn = -(-number * clickers // of)
+    if turn * of // clickers != number:
+        return None
+    # well behind the beginning, which follows upon the end
+    return LOOP * FRAME * turn // clickers + FRAME * 15 // 2
 
 
 def loop(number: int, of: int) -> Loop:
     """What source `number` of so many says; the clicks of all are as far apart as can be."""
     pcm = np.random.default_rng(number).normal(0, NOISE, (LOOP * FRAME, 1)).astype(np.float32)
-    at = (
-        LOOP * FRAME * number // of + FRAME * 15 // 2
-    )  # well behind the beginning, which follows upon the end
-    pcm[at : at + CLICK_SAMPLES] = CLICK
+    at = click_at(number, of)
+    if at is not None:
+        pcm[at : at + CLICK_SAMPLES] = CLICK
     encoder = OpusEncoder(1, "audio", 64_000)
     packets = [encoder.encode(pcm[i * FRAME : (i + 1) * FRAME]) for i in range(LOOP)]
+    if at is None:
+        return Loop(packets, None, 0)
     decoder = OpusDecoder(1)
     place = loudest(np.concatenate([decoder.decode(packet) for packet in packets])[:, 0])
     return Loop(packets, place // FRAME, place % FRAME)

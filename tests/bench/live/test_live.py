@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from click.testing import CliRunner
 
 from bench.live.command import live
 from bench.live.counters import Counters
-from bench.live.hearing import Arrived, clicks, latency
-from bench.live.speakers import LOOP, loop
+from bench.live.hearing import LATEST_NS, Arrived, clicks, latency
+from bench.live.speakers import CLICKERS, FRAME, LOOP, click_at, loop
 from bench.present import schema
 from bench.present.headlines import headlines
 
@@ -32,6 +33,23 @@ def test_a_click_is_paired_with_the_first_heard_after_it() -> None:
     assert found.seconds.tolist() == pytest.approx([0.03, 0.04])
     assert found.even.tolist() == pytest.approx([0.03])
     assert (found.sent, found.heard) == (3, 3)
+
+
+@pytest.mark.parametrize("sources", [1, 2, 8, 12, 13, 50, 100, 256])
+def test_each_click_is_heard_before_the_next_one_comes_however_many_speak(sources: int) -> None:
+    places = sorted(at for number in range(sources) if (at := click_at(number, sources)) is not None)
+    assert len(places) == min(sources, CLICKERS)
+    sent = [(place + turn * LOOP * FRAME) * 1_000_000_000 // 48_000 for turn in range(3) for place in places]
+    assert all(later - earlier > LATEST_NS for earlier, later in pairwise(sent))
+    # one that is lost is not taken for the next
+    found = latency(sent, [moment + 30_000_000 for moment in sent[1:]], [])
+    assert found.seconds.tolist() == pytest.approx([0.03] * (len(sent) - 1))
+
+
+def test_a_source_that_has_no_turn_only_speaks() -> None:
+    said = loop(1, 256)
+    assert said.click_packet is None
+    assert clicks([Arrived(i, i * 20_000_000, packet) for i, packet in enumerate(said.packets)]) == []
 
 
 def test_shares_of_a_histogram() -> None:
