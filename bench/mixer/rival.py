@@ -69,11 +69,16 @@ def _cpu_s(command: Sequence[str], reason: Callable[[str], str]) -> float:
     assert process.stderr is not None
     watchdog = threading.Timer(PATIENCE_S, process.kill)
     watchdog.start()
-    said = process.stderr.read().decode(errors="replace").strip()
-    process.stderr.close()
-    _, status, usage = os.wait4(process.pid, 0)
-    watchdog.cancel()
-    process.returncode = os.waitstatus_to_exitcode(status)
+    try:
+        said = process.stderr.read().decode(errors="replace").strip()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:  # by Ctrl-C, too: neither the program nor the timer, which is waited for, outlives the measurement
+        watchdog.cancel()
+        process.stderr.close()
+        if process.returncode is None:
+            process.kill()
+            process.wait()
     if process.returncode:
         why = reason(said) if said else f"exit code {process.returncode}"
         raise BenchError(f"{Path(command[0]).name} failed: {why}")

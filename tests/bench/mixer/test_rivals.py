@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,11 @@ echo 'Additional debug info:' >&2
 echo 'No such file "noise.f32"' >&2
 echo "ERROR: pipeline doesn't want to preroll." >&2
 exit 255"""
+
+STAYS = """
+echo $$ > "${0%/*}/process"
+exec 2>&-
+while :; do :; done"""
 
 
 @pytest.fixture
@@ -131,3 +138,19 @@ def test_a_gstreamer_without_the_element_is_not_installed(
     assert not audiomixer.installed()
     programs(tmp_path, monkeypatch, inspect="exit 0")
     assert audiomixer.installed()
+
+
+def test_a_program_does_not_outlive_a_measurement_that_is_interrupted(
+    sound: Noise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs(tmp_path, monkeypatch, launch=STAYS)
+
+    def interrupted(process: int, options: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "wait4", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audiomixer.Audiomixer(sound, 2).costs()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "process").read_text()), 0)
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
