@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from pystoi import stoi
 
-from bench.edge.programme import FRAME, Encoding, Mono, encode, lookahead, speech
+from bench.edge.programme import FRAME, Encoding, Mono, encode, lookahead
 from bench.link.loss import Loss
 from bench.link.model import PathConfig
 from loacodecs import red, rtcp, rtp
@@ -154,12 +154,10 @@ class _Trial:
         heapq.heappush(self._events, (moment, next(self._order), act))
 
 
-def measure(path: PathConfig, *, delay_s: float, bitrate: int, seed: str, say: Say) -> dict[str, Any]:
-    """STOI and kbit/s on the wire by repair, over `LOSSES`. Bursts, delay and jitter are the path's own.
-
-    Raises BenchError when espeak-ng is not installed.
-    """
-    spoken = speech()
+def measure(
+    spoken: Mono, path: PathConfig, *, delay_s: float, bitrate: int, seed: str, say: Say
+) -> dict[str, Any]:
+    """STOI and kbit/s on the wire by repair, over `LOSSES`. Bursts, delay and jitter are the path's own."""
     found: dict[str, Any] = {
         "delay_ms": round(delay_s * 1000),
         "seconds": round(len(spoken) / SAMPLE_RATE, 1),

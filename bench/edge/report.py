@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.edge import figures, quality, scenario
+from bench.edge import figures, programme, quality, scenario
 from bench.present import schema
 
 Report = dict[str, Any]
@@ -17,11 +17,14 @@ Say = Callable[[str], None]
 def run(parameters: scenario.Parameters, say: Say, *, with_quality: bool = False) -> Report:
     """Measure and report. Raises LoaError."""
     started = time.time()
+    # before the run, which would be in vain where nothing can speak
+    spoken = programme.speech() if with_quality else None
     measured = scenario.run(parameters, say)
     found = figures.figures(measured)
     invalid = figures.reasons(measured)
-    if with_quality:
+    if spoken is not None:
         found["quality"] = quality.measure(
+            spoken,
             parameters.path(),
             delay_s=parameters.delay_ms / 1000,
             bitrate=parameters.bitrate,

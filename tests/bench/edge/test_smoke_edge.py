@@ -46,3 +46,14 @@ def test_what_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
         result = CliRunner().invoke(bench, ["edge", "--duration", "10", "--json", file, *words])
         assert result.exit_code != 0
         assert said in result.output
+
+
+def test_what_cannot_speak_is_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[object] = []
+    monkeypatch.setattr("bench.edge.scenario.run", lambda *given: ran.append(given))
+    monkeypatch.setenv("PATH", "/nowhere")
+    words = ["edge", "--duration", "10", "--quality", "--json", str(tmp_path / "edge.json")]
+    result = CliRunner().invoke(bench, words)
+    assert result.exit_code == 1
+    assert "sudo apt-get install espeak-ng" in result.output
+    assert not ran
