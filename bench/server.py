@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +26,7 @@ from loacodecs.address import Address
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.05
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 _CONFIGURATION = """\
 state_dir = "state"
@@ -136,8 +139,8 @@ class Server:
             raise BenchError(f"the relay ended with code {code}: {self._last_words()}")
 
     def last_warnings(self, count: int = 5) -> list[str]:
-        """The last lines the relay logged at warning level or above."""
-        return self._log.read_text(errors="replace").splitlines()[-count:]
+        """The last entries of the relay's log, which has warnings and above; of an exception what it ends with."""
+        return entries(self._log.read_text(errors="replace").splitlines())[-count:]
 
     def crash(self) -> None:
         """Kill the relay: its sessions are gone, and nobody was told."""
@@ -185,6 +188,26 @@ class Server:
     def _last_words(self) -> str:
         lines = [line for line in self.last_warnings(1) if line.strip()]
         return lines[0] if lines else "it said nothing"
+
+
+def entries(lines: Sequence[str]) -> list[str]:
+    """A log's entries, one line each: a traceback is told by its last line, behind the line it belongs to."""
+    found: list[str] = []
+    for entry in _groups(line for line in lines if line.strip()):
+        first, last = entry[0], entry[-1].strip()
+        told = [] if first.startswith("Traceback") else [first]
+        found.append(": ".join([*told, *([last] if len(entry) > 1 else [])]))
+    return found
+
+
+def _groups(lines: Iterable[str]) -> list[list[str]]:
+    """Each line that begins with a time, with those after it that do not."""
+    found: list[list[str]] = []
+    for line in lines:
+        if not found or _TIME.match(line):
+            found.append([])
+        found[-1].append(line)
+    return found
 
 
 def _advertised(address: Address | None) -> str:
