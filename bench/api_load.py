@@ -132,14 +132,17 @@ class ApiLoad:
         self._playing.set()
 
     def pause(self) -> None:
-        """Ask no more for a while."""
+        """Ask no more for a while; what had no turn yet will have none, and failed."""
         self._playing.clear()
+        for kind in self._without_a_turn():
+            self.tally.note_failure(kind, f"had no turn; {self._rate:g} a second are too many")
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads; requests not yet begun are dropped."""
         self._stop.set()
         self._playing.set()
         self._pacer.join()
+        self._without_a_turn()
         for _ in self._threads:
             self._due.put(None)
         for thread in self._threads:
@@ -148,6 +151,14 @@ class ApiLoad:
     def to_json(self) -> dict[str, Any]:
         """What the report says."""
         return self.tally.to_json(self._rate)
+
+    def _without_a_turn(self) -> list[Request]:
+        """The requests that are due and nobody has begun; nobody will."""
+        found: list[Request] = []
+        with contextlib.suppress(queue.Empty):
+            while (due := self._due.get_nowait()) is not None:
+                found.append(due[0])
+        return found
 
     def _pace(self) -> None:
         number, next_at = 0, time.monotonic()
@@ -166,16 +177,31 @@ class ApiLoad:
         with contextlib.closing(connection):
             while (due := self._due.get()) is not None:
                 kind, at_ns = due
-                headers = {"Content-Type": kind.media_type} if kind.body else {}
-                if kind.scope:
-                    headers["Authorization"] = f"Bearer {self._tokens[kind.scope]}"
                 try:
-                    path = kind.path.format(channel=self._channel)
-                    connection.request(kind.method, path, kind.body or None, headers)
-                    response = connection.getresponse()
-                    response.read()
+                    status = self._answer(connection, kind)
                 except (OSError, http.client.HTTPException) as error:
                     connection.close()
                     self.tally.note_failure(kind, str(error) or type(error).__name__)
                 else:
-                    self.tally.note(kind, response.status, time.monotonic_ns() - at_ns)
+                    self.tally.note(kind, status, time.monotonic_ns() - at_ns)
+
+    def _answer(self, connection: http.client.HTTPConnection, kind: Request) -> int:
+        headers = {"Content-Type": kind.media_type} if kind.body else {}
+        if kind.scope:
+            headers["Authorization"] = f"Bearer {self._tokens[kind.scope]}"
+        path = kind.path.format(channel=self._channel)
+        try:
+            return _exchange(connection, kind, path, headers)
+        except ConnectionError:
+            # a keep-alive connection that the relay closed while it was idle is not an answer (RFC 9112 §9.3.1)
+            connection.close()
+            return _exchange(connection, kind, path, headers)
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, kind: Request, path: str, headers: Mapping[str, str]
+) -> int:
+    connection.request(kind.method, path, kind.body or None, headers)
+    response = connection.getresponse()
+    response.read()
+    return response.status

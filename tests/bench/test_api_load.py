@@ -4,10 +4,22 @@ import http.server
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from bench.api_load import BAD_TOKEN, CHANNELS, METRICS, MIX, NO_SDP, OPTIONS, ApiLoad, Tally, request
+from bench.api_load import (
+    BAD_TOKEN,
+    CHANNELS,
+    CONNECTIONS,
+    METRICS,
+    MIX,
+    NO_SDP,
+    OPTIONS,
+    ApiLoad,
+    Tally,
+    request,
+)
 from tests.support.waiting import until
 
 MILLISECOND = 1_000_000
@@ -66,9 +78,41 @@ class Relay(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Strict(Relay):
+    """Refuses what it should, and hangs up behind each answer, as a relay does on a connection that was idle."""
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        kind = (self.headers.get("Content-Type"), body)
+        statuses = {
+            ("application/json", b"{}"): 415,
+            ("application/sdp", b"this is no SDP"): 400,
+            ("application/sdp", b"v=0\r\n"): 406 if self.headers["Authorization"] == "Bearer good" else 401,
+        }
+        self.asked.append((self.command, self.path, ""))
+        self.send_response(statuses.get(kind, 200))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.close_connection = True
+
+
+class Busy(Relay):
+    """Answers nobody until it may."""
+
+    may: threading.Event
+
+    def answer(self) -> None:
+        self.asked.append((self.command, self.path, ""))
+        assert self.may.wait(20)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 @pytest.fixture
-def relay() -> Iterator[http.server.ThreadingHTTPServer]:
-    handler = type("Handler", (Relay,), {"asked": []})
+def relay(request: pytest.FixtureRequest) -> Iterator[http.server.ThreadingHTTPServer]:
+    kind = getattr(request, "param", Relay)
+    handler = type("Handler", (kind,), {"asked": [], "may": threading.Event()})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -92,3 +136,38 @@ def test_requests_go_out_between_resume_and_pause(relay: http.server.ThreadingHT
     assert found["requests"] >= len(MIX)
     assert found["statuses"] == {"200": found["requests"]}
     assert found["failed"] > 0  # this relay lets in whom it should refuse
+
+
+@pytest.mark.parametrize("relay", [Strict], indirect=True)
+def test_a_connection_that_was_closed_while_it_was_idle_is_no_failure(
+    relay: http.server.ThreadingHTTPServer,
+) -> None:
+    asked: list[tuple[str, str, str]] = relay.RequestHandlerClass.asked  # type: ignore[attr-defined] # of Relay
+    load = ApiLoad("127.0.0.1", relay.server_port, "kenh-0", {"listen": "good", "metrics": "good"}, 500)
+    load.resume()
+    until(lambda: len(asked) >= 2 * len(MIX))
+    load.close()
+    assert load.tally.problems == []
+    assert load.to_json()["requests"] == len(asked)
+
+
+@pytest.mark.parametrize("relay", [Busy], indirect=True)
+def test_nothing_is_asked_in_a_pause_however_much_had_no_turn(
+    relay: http.server.ThreadingHTTPServer,
+) -> None:
+    handler: Any = relay.RequestHandlerClass
+    load = ApiLoad("127.0.0.1", relay.server_port, "kenh-0", {"listen": "good", "metrics": "seen"}, 2000)
+    load.resume()
+    until(lambda: len(handler.asked) >= CONNECTIONS)
+
+    def given_up() -> bool:
+        load.pause()
+        if load.tally.failed == 0:
+            load.resume()
+        return load.tally.failed > 0
+
+    until(given_up)
+    handler.may.set()
+    load.close()
+    assert "had no turn" in load.tally.problems[0]
+    assert len(handler.asked) <= CONNECTIONS + 1, "one may have been on its way to the queue"
