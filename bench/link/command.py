@@ -85,7 +85,7 @@ def link(
         raise click.UsageError("give one of --preset, --config and --replay")
     # uvloop and the sockets take a moment to import: not for `loa --help`
     from .core import Limits
-    from .running import LinkSettings, resolve, run
+    from .running import LinkSettings, resolve, run, save
 
     settings = LinkSettings(
         listen=resolve(*listen),
@@ -108,6 +108,8 @@ def link(
     finally:
         progress.end()
     click.echo(report.table())
+    if json_file is not None:
+        save(report, json_file)
     if report.problems:
         sys.exit(1)
 

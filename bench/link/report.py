@@ -22,6 +22,7 @@ class LinkReport:
     oversize      datagrams longer than anything WebRTC sends
     refused       datagrams of clients beyond the limit
     cpu_us        CPU of the process per datagram that came in, microseconds
+    incomplete    a sentence for each trace that could not be written to its end
     """
 
     seconds: float
@@ -39,11 +40,12 @@ class LinkReport:
     refused: int
     orphans: int
     cpu_us: float | None
+    incomplete: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:
-        """Why the path was worse than the model says; empty when it was not."""
-        found = []
+        """Why the path was worse than the model says, and what is missing; empty when all is well."""
+        found = list(self.incomplete)
         if self.overflowed:
             found.append(f"{self.overflowed} datagrams were lost because the proxy did not read them in time")
         if self.overfull:

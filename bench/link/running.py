@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -64,13 +64,15 @@ def run(settings: LinkSettings, say: Callable[[str], None]) -> LinkReport:
     require_descriptors(settings.limits.clients)
     if settings.json is not None and not settings.json.parent.is_dir():
         raise BenchError(f"{settings.json}: there is no such folder")
-    report = uvloop.run(_run(settings, links, name, say))
-    if settings.json is not None:
-        try:
-            settings.json.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise BenchError(f"{settings.json}: {error.strerror}") from error
-    return report
+    return uvloop.run(_run(settings, links, name, say))
+
+
+def save(report: LinkReport, file: Path) -> None:
+    """Write the figures of the end. Raises BenchError."""
+    try:
+        file.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"{file}: {error.strerror}") from error
 
 
 def resolve(host: str, port: int) -> Address:
@@ -92,6 +94,11 @@ def _links(settings: LinkSettings) -> tuple[Links, str]:
 
 async def _run(settings: LinkSettings, links: Links, name: str, say: Callable[[str], None]) -> LinkReport:
     done, seen = (None if file is None else _writer(file) for file in (settings.trace, settings.observe))
+    files = [
+        (file, writer)
+        for file, writer in ((settings.trace, done), (settings.observe, seen))
+        if file is not None and writer is not None
+    ]
     proxy = UdpProxy(
         links,
         to=settings.to,
@@ -100,6 +107,25 @@ async def _run(settings: LinkSettings, links: Links, name: str, say: Callable[[s
         record=None if done is None else done.row,
         observer=None if seen is None else PathObserver(seen.row, settings.observe_base),
     )
+    try:
+        report, elapsed = await _forward(settings, proxy, name, say)
+    except BenchError:  # it did not even begin: the names are free again
+        for file, writer in files:
+            writer.close(0.0)
+            file.unlink()
+        raise
+    for _, writer in files:
+        writer.close(elapsed)
+    incomplete = [
+        f"{file} is not complete: {writer.failure.strerror}" for file, writer in files if writer.failure
+    ]
+    return replace(report, incomplete=tuple(incomplete))
+
+
+async def _forward(
+    settings: LinkSettings, proxy: UdpProxy, name: str, say: Callable[[str], None]
+) -> tuple[LinkReport, float]:
+    """What was done, and how long after the first datagram it ended."""
     with _stopped_by_signals() as stop:
         async with proxy:
             say(f"{_text(proxy.address)} leads to {_text(settings.to)}: {name}")
@@ -108,14 +134,8 @@ async def _run(settings: LinkSettings, links: Links, name: str, say: Callable[[s
             gc.collect()
             gc.freeze()  # what lives for the whole run need not be looked through again
             await _until(stop, settings.duration, lambda: say(proxy.report().line()))
-            report = proxy.report()
             elapsed = 0.0 if proxy.core.epoch is None else time.monotonic() - proxy.core.epoch
-    for file, writer in ((settings.trace, done), (settings.observe, seen)):
-        if writer is not None:
-            writer.close(elapsed)
-            if writer.failure is not None:
-                raise BenchError(f"{file} is not complete: {writer.failure.strerror}") from writer.failure
-    return report
+            return proxy.report(), elapsed
 
 
 async def _until(stop: asyncio.Event, duration: float | None, say: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import signal
 import socket
 import sys
@@ -180,3 +181,35 @@ def test_what_cannot_work_is_one_sentence(tmp_path: Path) -> None:
         assert words in errors
         assert len(errors.strip().splitlines()) == 1
     assert there.read_text() == "not a trace"
+
+
+def test_a_full_disk_takes_no_figures() -> None:
+    full = ["--preset", "none", "--duration", "0.05", "--json", "/dev/full"]
+    result = CliRunner().invoke(bench, ["link", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", *full])
+    assert "/dev/full: No space left" in str(result.exception)
+    assert "offered" in result.stdout
+
+
+async def test_a_trace_that_is_not_complete_takes_no_figures(tmp_path: Path) -> None:
+    trace, figures = tmp_path / "link.csv", tmp_path / "link.json"
+    async with link("--preset", "none", "--json", str(figures), "--trace", str(trace)) as (process, address):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2048, 2048))
+        assert await exchange(address, 100) == 100
+        process.send_signal(signal.SIGINT)
+        code, output, _ = await ended(process)
+    assert code == 1
+    assert f"{trace} is not complete: File too large" in output
+    assert "offered" in output
+    assert json.loads(figures.read_text())["up"]["offered"] == 100
+
+
+def test_a_port_that_is_taken_leaves_no_trace_behind(tmp_path: Path) -> None:
+    trace = tmp_path / "link.csv"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        words = ["link", "--listen", taken, "--to", "127.0.0.1:9", "--preset", "P2", "--trace", str(trace)]
+        for _ in range(2):
+            result = CliRunner().invoke(bench, words)
+            assert "choose another with --listen" in str(result.exception)
+    assert not trace.exists()
