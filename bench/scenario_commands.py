@@ -69,17 +69,19 @@ def carry_out(
             require_writable(html_file)
             require_libraries()
         report = measure(progress.say)
-        schema.write(report, json_file)
-        if html_file is not None:
-            write_html(report, html_file)
+        try:
+            schema.write(report, json_file)
+            if html_file is not None:
+                write_html(report, html_file)
+        finally:  # a disk that is full by then takes the files only
+            progress.end()
+            click.echo(table(report))
     except LoaError as error:
         progress.end()
         raise click.ClickException(str(error)) from error
     except OSError as error:
         progress.end()
         raise click.ClickException(f"{error.filename or json_file}: {error.strerror}") from error
-    progress.end()
-    click.echo(table(report))
     click.echo(f"written to {json_file}")
     if not report["valid"] or report.get("flat") is False:
         sys.exit(1)

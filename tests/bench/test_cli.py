@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from bench.cli import bench
 from bench.options import Seconds
+from bench.scenario_commands import carry_out
+from tests.support.reports import relay_report
 
 
 def invoke(*arguments: str) -> Result:
@@ -66,6 +68,13 @@ def test_a_report_that_could_not_be_written_is_told_before_the_run(tmp_path: Pat
     assert result.exit_code == 1
     assert "choose another file" in result.stderr
     assert "starting the relay" not in result.stderr
+
+
+def test_a_full_disk_takes_the_file_and_not_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    report = relay_report()
+    with pytest.raises(click.ClickException, match="/dev/full: No space left"):
+        carry_out(lambda say: report, lambda found: f"{found['lost']} lost", Path("/dev/full"), None)
+    assert capsys.readouterr().out == "0 lost\n"
 
 
 def test_too_few_descriptors_end_with_1_and_the_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
