@@ -158,6 +158,12 @@ class JanusBooth(_FedByRtp):
     event_loops = janus_server.EVENT_LOOPS
     number = 0
 
+    def share(self, event_loops: int) -> None:
+        """Among how many threads it shares its viewers; 0 is one for each."""
+        self.event_loops = event_loops
+        loops = f"{event_loops} event loop{'' if event_loops == 1 else 's'}"
+        self.title = f"Janus, {loops}" if event_loops else JanusDefaultBooth.title
+
     def start_server(self, undo: contextlib.ExitStack) -> tuple[UnderTest, Sessions]:
         """Start Janus inside the private network."""
         server = JanusServer(OPUS_PAYLOAD_TYPE, self.event_loops, self.number)

@@ -58,7 +58,7 @@ def run(wish: Wish, say: Say) -> Comparison:
         booths = _booths(wish, present, say, ADDRESS if private else LOOPBACK)
         for booth in booths:
             if type(booth) is JanusBooth:  # not the one with the defaults
-                booth.event_loops = wish.janus_event_loops
+                booth.share(wish.janus_event_loops)
         procfs.require_descriptors(sum(booth.parameters.sockets for booth in booths))
         backlog_drops = procfs.machine().backlog_drops
         _open(booths, undo)

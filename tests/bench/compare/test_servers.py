@@ -9,6 +9,7 @@ import pytest
 
 from bench.compare import booth, janus_server, namespace
 from bench.compare.janus_server import JanusServer
+from bench.stage import Parameters
 
 
 def test_janus_that_is_not_installed_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,6 +35,17 @@ def test_janus_without_its_streaming_plugin_is_not_installed(
 
 def test_the_others_come_with_loa() -> None:
     assert [booth.missing(name) for name in ("loa", "aiortc_encode", "aiortc_packets")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("event_loops", "title"),
+    [(1, "Janus, 1 event loop"), (4, "Janus, 4 event loops"), (0, "Janus, its defaults")],
+)
+def test_janus_is_called_by_how_it_runs(event_loops: int, title: str) -> None:
+    janus = booth.JanusBooth(Parameters(listeners=1, duration=1), lambda text: None, "127.0.0.1")
+    assert janus.title == booth.JanusBooth.title
+    janus.share(event_loops)
+    assert janus.title == title
 
 
 @pytest.mark.skipif(janus_server.missing() is not None, reason=f"no Janus: {janus_server.missing()}")
