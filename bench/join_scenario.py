@@ -28,7 +28,7 @@ from bench.present.distribution import curve
 from bench.report import Percentiles
 from bench.server import Server
 from bench.sessions import Sessions
-from bench.stage import PLAYING, Join, Parameters, Say, Stage
+from bench.stage import NEWCOMERS, PLAYING, Join, Parameters, Say, Stage
 from bench.under_test import UnderTest
 
 SAMPLED_STREAMS = 8
@@ -127,7 +127,8 @@ def run(parameters: Parameters, stay_share: float, say: Say) -> dict[str, Any]:
         during = Window(stage, _DURING)
         during.open()
         stage.play(2 * Window.NOTICE_NS / 1e9)
-        back = _come(stage, rows, 0) if rows else None
+        # in a cohort of their own: latency and jitter of this window are of those who stayed
+        back = _come(stage, rows, 0, cohort=NEWCOMERS) if rows else None
         during.close()
         sampled = _sampled(stage)
         generator = watch.end().generator
@@ -168,9 +169,11 @@ def run(parameters: Parameters, stay_share: float, say: Say) -> dict[str, Any]:
     }
 
 
-def _come(stage: Stage, rows: Sequence[int], samples: int, extra_s: float = 0.0) -> Return:
+def _come(
+    stage: Stage, rows: Sequence[int], samples: int, extra_s: float = 0.0, cohort: int = PLAYING
+) -> Return:
     relay_ns, thread_s, begin = stage.server.cpu_ns(), time.thread_time(), time.monotonic()
-    join = stage.join(rows, PLAYING, samples)
+    join = stage.join(rows, cohort, samples, stay=True)
     wall_s = time.monotonic() - begin
     busy = (time.thread_time() - thread_s) / wall_s
     return Return(join, extra_s, wall_s, stage.server.cpu_ns() - relay_ns, busy)

@@ -197,11 +197,14 @@ class Stage:
         table = self.receivers.table
         return round(int(table.octets.sum()) / max(1, int(table.packets.sum())))
 
-    def join(self, rows: Sequence[int], cohort: int, samples: int) -> Join:
-        """Let listeners come in all at once and wait until each has heard its first packet."""
+    def join(self, rows: Sequence[int], cohort: int, samples: int, *, stay: bool = False) -> Join:
+        """Let listeners come in all at once and wait until each has heard its first packet.
+
+        Those who `stay` are among the playing ones from then on, as the cohort of these always is.
+        """
         self.say(f"{len(rows)} listeners get ready")
         crowd = self.sessions.prepare(rows, "whep", channels=self.parameters.channels, samples=samples)
-        if cohort == PLAYING:
+        if cohort == PLAYING or stay:
             self._playing += crowd
         cpu, wall, begin_ns = time.process_time(), time.monotonic(), time.time_ns()
         self.sessions.begin(crowd, cohort)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner
 
 from bench.cli import bench
+from bench.fitness import Window
 from bench.present import schema
 
 
@@ -82,6 +83,28 @@ def test_everybody_comes_back_after_a_crash(tmp_path: Path) -> None:
     assert 0 < restart["until_s"]["p50"] <= restart["until_s"]["all"]
     assert restart["joins_per_core_s"] > 0
     assert report["sample"]["wrong"] == 0
+
+
+class Watched(Window):
+    """A window that is remembered."""
+
+    all: Final[list[Window]] = []
+
+    def close(self) -> None:
+        super().close()
+        self.all.append(self)
+
+
+def test_how_those_fare_who_stay_is_told_of_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.join_scenario.Window", Watched)
+    report = run(tmp_path, "join", "--listeners", "10", "--duration", "1", "--stay", "0.2")
+    assert report["back"]["joined"] == 8
+    before, during, after = Watched.all
+    assert [each.received for each in Watched.all] == [int(each.latency.sum()) for each in Watched.all]
+    assert 0 < during.received < after.received
+    assert before.received < after.received
 
 
 def test_a_soak_watches_every_figure(tmp_path: Path) -> None:
