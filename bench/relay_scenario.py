@@ -38,7 +38,8 @@ from bench.present.distribution import Timeline, curve
 from bench.report import Generator, JoinBurst, Percentiles, Report, Sample, Segment
 from bench.sendlog import NEVER
 from bench.server import Server
-from bench.stage import CONNECT_TIMEOUT_S, NEWCOMERS, PLAYING, Join, Parameters, Say, Stage
+from bench.session import Session
+from bench.stage import CONNECT_TIMEOUT_S, NEWCOMERS, PLAYING, Join, Parameters, Say, Stage, gone
 
 SAMPLED_STREAMS = 8
 FLOOR_S = 0.8
@@ -51,9 +52,13 @@ STEADY, BURST = 0, 1
 
 @dataclass(slots=True)
 class _Steady:
-    """What was measured while everybody played; sums over all segments."""
+    """What was measured while everybody played; sums over all segments.
+
+    `listeners`: those that had heard sound before; what they do not get is lost, also when the session is.
+    """
 
     timeline: Timeline
+    listeners: Sequence[Session]
     floors: list[FloorRun] = field(default_factory=list)  # one more than segments
     pieces: list[tuple[int, int]] = field(default_factory=list)  # packets received, relay CPU in ns
     upkeep: list[float] = field(default_factory=list)  # relay CPU while nothing played, ns per second
@@ -65,6 +70,7 @@ class _Steady:
     threads_ns: Counter[str] = field(default_factory=Counter)
     churn: Churn | None = None
     api: ApiLoad | None = None
+    gone: Sequence[str] = ()
 
     @property
     def packets(self) -> int:
@@ -73,7 +79,7 @@ class _Steady:
     def problems(self) -> Sequence[str]:
         """What went wrong beside the audio."""
         churned = [f"of those that changed: {text}" for text in self.churn.problems] if self.churn else []
-        return [*churned, *(self.api.tally.problems if self.api else ())]
+        return [*self.gone, *churned, *(self.api.tally.problems if self.api else ())]
 
     def segments(self) -> list[Segment]:
         """Each piece beside the mean of the floors before and after it."""
@@ -100,10 +106,11 @@ def run(parameters: Parameters, say: Say, flame_graph: Path | None = None) -> Re
         stage.warm_up()
         base = stage.server.memory()
         join = stage.join(stage.listener_rows, PLAYING, SAMPLED_STREAMS)
+        listeners = stage.playing()
         stage.play(SETTLE_S, "settling")
         stage.publishers.forget_lag()
         stage.sessions.forget_lag()
-        steady = _play_steadily(stage)
+        steady = _play_steadily(stage, listeners)
         memory = stage.server.memory()
         generator = _generator(stage, steady, join)
         burst = _join_burst(stage) if parameters.join_burst else None
@@ -116,11 +123,11 @@ def run(parameters: Parameters, say: Say, flame_graph: Path | None = None) -> Re
         return report
 
 
-def _play_steadily(stage: Stage) -> _Steady:
+def _play_steadily(stage: Stage, listeners: Sequence[Session]) -> _Steady:
     """Alternate the floor and the relay; see the module's text."""
     found = stage.receivers.found
     timeline = Timeline(lambda: found.latency[PLAYING, STEADY], lambda: found.jitter[PLAYING, STEADY])
-    duration, steady = stage.parameters.duration, _Steady(timeline)
+    duration, steady = stage.parameters.duration, _Steady(timeline, listeners)
     count = max(2, round(duration / SEGMENT_S))
     floor_s = min(FLOOR_S, duration / count)
     _let_in_those_who_change(stage, steady)
@@ -133,6 +140,7 @@ def _play_steadily(stage: Stage) -> _Steady:
         _measure_floor(stage, steady, floor_s)
     stage.log.close_window(STEADY, time.time_ns())
     stage.account()
+    steady.gone = gone(listeners)
     if steady.churn is not None:
         steady.churn.finish()
     if steady.api is not None:
@@ -217,13 +225,14 @@ def _join_burst(stage: Stage) -> JoinBurst:
     """Newcomers all at once, while the others play and are watched."""
     stage.publishers.resume()
     stage.play(SETTLE_S)
+    others = stage.playing()
     stage.log.open_window(BURST, time.time_ns() + WINDOW_NOTICE_NS, NEVER)
     join = stage.join(stage.newcomer_rows, NEWCOMERS, 0)
     stage.log.close_window(BURST, time.time_ns() + WINDOW_NOTICE_NS)
     stage.play(2 * WINDOW_NOTICE_NS / 1e9)
     stage.fall_silent()
     stage.account()
-    expected, got = _accounts(stage, BURST)
+    expected, got = _accounts(stage, BURST, others)
     found = stage.receivers.found
     return JoinBurst(
         listeners=join.wanted,
@@ -234,14 +243,14 @@ def _join_burst(stage: Stage) -> JoinBurst:
         latency_ms_during=_with_max(found.latency, found.latency_max, BURST, (0.5, 0.99)),
         jitter_ms_during=_with_max(found.jitter, found.jitter_max, BURST, (0.5, 0.99)),
         generator_cores=round(join.generator_cores, 2),
-        problems=join.problems,
+        problems=[*join.problems, *gone(others)],
     )
 
 
-def _accounts(stage: Stage, window: int) -> tuple[int, int]:
-    """Packets that the playing listeners should have got in a window, and those they got."""
+def _accounts(stage: Stage, window: int, listeners: Sequence[Session]) -> tuple[int, int]:
+    """Packets that `listeners` should have got in a window, and those they got."""
     expected = got = 0
-    for session in stage.playing():
+    for session in listeners:
         expected += int(stage.log.expected[window, session.channel])
         got += int(stage.receivers.table.got[session.row, window])
     return expected, got
@@ -293,11 +302,11 @@ def _report(
     started: str,
 ) -> Report:
     parameters, found = stage.parameters, stage.receivers.found
-    expected, got = _accounts(stage, STEADY)
+    expected, got = _accounts(stage, STEADY, steady.listeners)
     base, memory = memories
     packets = max(steady.packets, 1)
-    sampled = [session for session in stage.playing() if session.sample]
-    wrong = sum(session.wrong for session in stage.playing()) + stage.receivers.unmapped
+    sampled = [session for session in steady.listeners if session.sample]
+    wrong = sum(session.wrong for session in steady.listeners) + stage.receivers.unmapped
     return Report(
         parameters=parameters.told(),
         machine=machine.describe(),

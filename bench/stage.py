@@ -292,6 +292,14 @@ class Stage:
         return self.sessions.wait(done, timeout_s, look)
 
 
+def gone(listeners: Sequence[Session]) -> list[str]:
+    """Who of those that heard sound has lost the session since, and by what: one sentence, or none."""
+    problems = [session.problem for session in listeners if session.state is State.FAILED]
+    if not problems:
+        return []
+    return [f"{len(problems)} of {len(listeners)} listeners lost their session meanwhile: {problems[0]}"]
+
+
 def _problems(sessions: Sequence[Session], goal: State) -> list[str]:
     """What kept sessions from their goal, each sentence once with how often."""
     counts: dict[str, int] = {}

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench import procfs
@@ -23,6 +23,7 @@ from bench.compare.janus_signalling import JanusSignalling
 from bench.floor import FloorRun
 from bench.publisher import Source
 from bench.sendlog import NEVER
+from bench.session import Session
 from bench.sessions import Sessions
 from bench.signalling import Signalling
 from bench.stage import Join, Parameters, Say, Stage
@@ -76,11 +77,14 @@ class Booth(Stage):
         self.rivals: list[Booth] = []
         self.phases: list[Phase] = []
         self.crowd: Join | None = None
+        self.listening: Sequence[Session] = ()
+        """Those that heard sound at the beginning; what they do not get is lost, also when the session is."""
 
     def open(self) -> None:
         """Let the publisher and all listeners in, and fall silent."""
         self.go_on_air()
         self.crowd = self.join(self.listener_rows, PLAYING, SAMPLED_STREAMS)
+        self.listening = self.playing()
         self.fall_silent()
 
     def rehearse(self) -> None:

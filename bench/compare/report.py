@@ -13,6 +13,7 @@ from bench.compare.booth import BOOTHS, PLAYING, WINDOW, Booth
 from bench.histogram import milliseconds
 from bench.present import distribution, schema
 from bench.report import Generator, Percentiles
+from bench.stage import gone
 
 OURS = "loa"
 TITLES = {name: booth.title for name, booth in BOOTHS.items()}
@@ -62,24 +63,24 @@ class Found:
     @classmethod
     def of(cls, booth: Booth, backlog_drops: int) -> Found:
         """What a booth's accounts say."""
-        playing, found = booth.playing(), booth.receivers.found
-        sampled = [session for session in playing if session.sample]
-        got = sum(int(booth.receivers.table.got[session.row, WINDOW]) for session in playing)
-        problems = list(booth.crowd.problems) if booth.crowd is not None else []
-        expected = int(booth.log.expected[WINDOW, 0]) * len(playing)
+        listening, found = booth.listening, booth.receivers.found
+        sampled = [session for session in listening if session.sample]
+        got = sum(int(booth.receivers.table.got[session.row, WINDOW]) for session in listening)
+        problems = [*(booth.crowd.problems if booth.crowd is not None else ()), *gone(listening)]
+        expected = int(booth.log.expected[WINDOW, 0]) * len(listening)
         if problems or got < expected:
             problems += booth.server.last_warnings(3)
         latency, jitter = found.latency[PLAYING, WINDOW], found.jitter[PLAYING, WINDOW]
         return cls(
             title=booth.title,
-            listeners=len(playing),
+            listeners=len(listening),
             wanted=booth.parameters.listeners,
             lost=expected - got,
             turns=[
                 Turn(phase.packets, phase.us_per_packet, phase.floor.us_per_packet) for phase in booth.phases
             ],
             upkeep_us_per_listener_s=(
-                median(phase.upkeep_ns_per_s for phase in booth.phases) / 1000 / max(len(playing), 1)
+                median(phase.upkeep_ns_per_s for phase in booth.phases) / 1000 / max(len(listening), 1)
             ),
             latency_ms=milliseconds(latency, (0.5, 0.99)),
             jitter_ms=milliseconds(jitter, (0.5, 0.99)),
@@ -90,7 +91,7 @@ class Found:
             frame_ms=booth.parameters.frame_ms,
             datagram_bytes=booth.datagram_bytes,
             sampled=sum(session.opened for session in sampled),
-            wrong=sum(session.wrong for session in playing) + booth.receivers.unmapped,
+            wrong=sum(session.wrong for session in listening) + booth.receivers.unmapped,
             generator=_generator(booth, backlog_drops),
             problems=problems,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from bench.cli import bench
 from bench.fitness import Window
 from bench.present import schema
+from bench.stage import NEWCOMERS, Join, Stage
 
 
 def run(tmp_path: Path, *arguments: str) -> dict[str, Any]:
@@ -60,6 +62,33 @@ def test_listeners_and_requests_come_and_go_beside_the_measured_ones_over_ipv6(t
     assert churn["join_ms"]["p50"] > 0
     assert api["requests"] > 100
     assert api["failed"] == 0, report["problems"]
+
+
+class Forgetful(Stage):
+    """A stage whose relay loses a listener after half the time, and another one while newcomers join."""
+
+    def play(self, duration_s: float, doing: str = "", look: Callable[[float], None] | None = None) -> None:
+        if doing.startswith("playing, part 2"):
+            self.sessions.leave(self.playing()[0])
+        super().play(duration_s, doing, look)
+
+    def join(self, rows: Sequence[int], cohort: int, samples: int, *, stay: bool = False) -> Join:
+        if cohort == NEWCOMERS:
+            self.sessions.leave(self.playing()[0])
+        return super().join(rows, cohort, samples, stay=stay)
+
+
+def test_what_a_listener_misses_whose_session_is_lost_counts_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.relay_scenario.Stage", Forgetful)
+    report = run(tmp_path, "relay", "--listeners", "4", "--duration", "2", "--join-burst", "3")
+    assert report["joined"] == 4
+    assert report["sent"] >= 4 * 80
+    assert 35 <= report["lost"] <= 60
+    assert any(text.startswith("1 of 4 listeners lost their session") for text in report["problems"])
+    assert report["join_burst"]["lost_during"] > 0
+    assert any(text.startswith("1 of 3 listeners lost") for text in report["join_burst"]["problems"])
 
 
 def test_a_ramp_finds_a_number(tmp_path: Path) -> None:

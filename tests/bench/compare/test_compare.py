@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from bench.cli import bench
 from bench.compare import janus_server
+from bench.compare.booth import BOOTHS, Booth
 from bench.present import schema
 
 
@@ -82,3 +83,24 @@ def test_a_server_that_is_not_here_is_named_and_nothing_invented(
     assert report["servers"]["janus"] == {"missing": "apt-get install janus"}
     assert report["ratio"]["janus"] is None
     assert report["environment"] == "loopback"
+
+
+class Forgetful(Booth):
+    """A server that loses a listener before its last turn."""
+
+    def take_turn(self, seconds: float) -> None:
+        if self.phases:
+            self.sessions.leave(self.playing()[0])
+        super().take_turn(seconds)
+
+
+def test_what_a_listener_misses_whose_session_is_lost_counts_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.compare.compare_scenario.namespace_missing", lambda: "sudo loa bench compare")
+    monkeypatch.setitem(BOOTHS, "loa", Forgetful)
+    report = compared("loa", tmp_path)
+    server = report["servers"]["loa"]
+    assert server["listeners"] == 5
+    assert 20 <= server["lost"] <= 40
+    assert "Loa: 1 of 5 listeners lost their session meanwhile" in report["problems"][0]
