@@ -118,9 +118,17 @@ def run(parameters: Parameters, say: Say, flame_graph: Path | None = None) -> Re
         generator = replace(generator, backlog_drops=drops, socket_overflows=stage.receivers.overflowed)
         report = _report(stage, steady, join, burst, generator, (base, memory), started)
         if flame_graph is not None and profilers is not None:
-            found = profile.profile(stage, profilers, flame_graph, report.relay_cpu_us_per_packet)
-            report = replace(report, profile=found)
+            report = _with_profile(report, stage, profilers, flame_graph)
         return report
+
+
+def _with_profile(report: Report, stage: Stage, profilers: profile.Tools, flame_graph: Path) -> Report:
+    """A profiler that fails takes nothing from what was measured before."""
+    try:
+        found = profile.profile(stage, profilers, flame_graph, report.relay_cpu_us_per_packet)
+    except BenchError as error:
+        return replace(report, problems=[*report.problems, f"there is no profile: {error}"])
+    return replace(report, profile=found)
 
 
 def _play_steadily(stage: Stage, listeners: Sequence[Session]) -> _Steady:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from bench.cli import bench
 from bench.fitness import Window
 from bench.present import schema
+from bench.profile import Tools
 from bench.stage import NEWCOMERS, Join, Stage
 
 
@@ -152,3 +153,18 @@ def test_a_profile_tells_where_the_time_went(tmp_path: Path) -> None:
     assert Path(found["flame_graph"]).read_text().lstrip().startswith("<?xml")
     assert sum(found["us_per_packet"].values()) == pytest.approx(report["relay_cpu_us_per_packet"], rel=0.01)
     assert found["us_per_packet"]["kernel"] > 0
+
+
+def test_a_profiler_that_may_not_look_takes_nothing_from_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "py-spy"
+    program.write_text(
+        "#!/bin/sh\necho 'Error: Permission Denied: Try running again with sudo' >&2\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("bench.profile.tools", lambda: Tools(str(program), None))
+    report = run(tmp_path, "relay", "--listeners", "2", "--duration", "1", "--profile")
+    assert report["received"] > 0
+    assert "profile" not in report
+    assert any("CAP_SYS_PTRACE" in text for text in report["problems"])
