@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import procfs
 from bench.errors import BenchError
@@ -35,6 +36,8 @@ CONNECT_TIMEOUT_S: Final = 60.0
 SETTLE_S: Final = 3.0
 SWITCH_INTERVAL_S: Final = 0.0002
 """How long the thread of sessions may keep the interpreter from the publishers'."""
+EDGE_PACKETS: Final = 5
+"""So much may the packets of two listeners differ at the ends of the measured part."""
 LATE_MAX_MS: Final = 2.0
 """If the generator's own packets leave later than this (p99), it is the generator that was measured."""
 
@@ -132,13 +135,28 @@ class Booth:
             invalid.append(f"{self._receivers.overflowed} datagrams overflowed the generator's own sockets")
         if not len(heard.seconds):
             invalid.append("no click was heard")
-        return figures, invalid, self._server.last_warnings()
+        return figures, invalid, [*self._missed(heard), *self._server.last_warnings()]
+
+    def _missed(self, heard: Latency) -> list[str]:
+        """Who is not there any more, and what was said in vain."""
+        found = []
+        for name, sessions in (("publishers", self._publishers), ("listeners", self._listeners)):
+            if gone := [each.problem for each in sessions if each.state is State.FAILED]:
+                found.append(
+                    f"{len(gone)} of {len(sessions)} {name} lost their session during the run: {gone[0]}"
+                )
+        if missing := heard.sent - len(heard.seconds):
+            found.append(
+                f"{missing:,} of {heard.sent:,} clicks were not heard: an input may have fallen silent"
+            )
+        return found
 
     def _figures(self, found: counters.Counters, heard: Latency, cores: float) -> dict[str, Any]:
         table, values = self._receivers.table, found.values
         rows = np.arange(self._parameters.listeners + 1)
         got = int(table.packets[rows].sum())
-        expected = int((table.highest_sequence[rows] - table.first_sequence[rows] + 1).sum())
+        spans = table.highest_sequence[rows] - table.first_sequence[rows] + 1
+        wanted = expected(np.where(table.packets[rows] > 0, spans, 0))
         milliseconds, even = heard.seconds * 1e3, heard.even * 1e3
         return {
             "ticks": int(values["loa_mix_ticks_total"]),
@@ -156,7 +174,7 @@ class Booth:
                 "sent": heard.sent, "heard": heard.heard, "timed": len(milliseconds), "even": len(even),
             },
             "packets": got,
-            "lost": max(0, expected - got),
+            "lost": max(0, wanted - got),
             "blocks_missing": int(values["loa_source_missing_blocks_total"]),
             "blocks_dropped": int(values["loa_mix_blocks_dropped_total"]),
             "recorded_s": values.get("loa_recording_seconds_total", 0.0),
@@ -165,7 +183,7 @@ class Booth:
 
     def _speak(self, rows: range) -> None:
         self._say("publishers go on air")
-        sessions = self._come(rows, "whip", State.CONNECTED, samples=0)
+        sessions = self._publishers = self._come(rows, "whip", State.CONNECTED, samples=0)
         loops = [loop(number, len(sessions)) for number in range(len(sessions))]
         sockets = [self._receivers.sockets[session.row] for session in sessions]
         self._speakers = Speakers([self._sessions.source(each) for each in sessions], loops, sockets)
@@ -201,6 +219,15 @@ class Booth:
             self._heard.append(Arrived(packet.sequence, arrival_ns, packet.payload))
 
 
+def expected(spans: NDArray[np.int64]) -> int:
+    """How many packets listeners should have got whose sequence numbers span so many each.
+
+    All hear the same channel: who has much less than the one with most was left without its end.
+    """
+    most = int(spans.max(initial=0))
+    return int(np.where(most - spans > EDGE_PACKETS, most, spans).sum())
+
+
 def _settings(parameters: Parameters) -> str:
     recording = "[channels.kenh-0.recording]\nenabled = true\n" if parameters.record else ""
     lines = ('mode = "mix"', "bitrate = 64000", "leveller = false", 'publishers = "talk"')
@@ -228,5 +255,7 @@ def table(report: Mapping[str, Any]) -> str:
             f"  {report['packets']} packets to listeners, {report['lost']} lost; {report['blocks_missing']} blocks "
             f"concealed, {report['blocks_dropped']} not encoded",
             f"  a tick takes {report['tick_ms_mean']:.2f} ms, the relay {report['relay_cores']:.2f} cores",
+            *(f"problem: {text}" for text in report["problems"]),
+            *(f"NOT VALID, {text}" for text in report["invalid_because"]),
         ]
     )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench.live.command import live
 from bench.live.counters import Counters
 from bench.live.hearing import LATEST_NS, Arrived, clicks, latency
+from bench.live.scenario import expected
 from bench.live.speakers import CLICKERS, FRAME, LOOP, click_at, loop
 from bench.present import schema
 from bench.present.headlines import headlines
+from bench.session import Protocol, Session
+from bench.sessions import Sessions
 
 
 def test_clicks_are_found_where_they_are_heard() -> None:
@@ -59,6 +65,45 @@ def test_shares_of_a_histogram() -> None:
     later = Counters({"a": 3.0}, {0.001: 92.0, 0.002: 102.0, float("inf"): 103.0}).since(counters)
     assert later.values == {"a": 3.0}
     assert later.buckets[float("inf")] == 3.0
+
+
+def test_a_listener_whose_packets_end_early_has_lost_the_rest() -> None:
+    assert expected(np.array([500, 499, 500, 496])) == 1995, "the ends of the measured part are not sharp"
+    assert expected(np.array([500, 120, 0])) == 1500
+    assert expected(np.array([], np.int64)) == 0
+
+
+class Dropping(Sessions):
+    """Two listeners and a publisher lose their session when 2 s are being measured."""
+
+    met: Final[list[Session]] = []
+
+    def prepare(
+        self, rows: Iterable[int], protocol: Protocol, *, channels: int, samples: int = 0
+    ) -> list[Session]:
+        made = super().prepare(rows, protocol, channels=channels, samples=samples)
+        self.met.extend(made[1:])
+        return made
+
+    def wait(self, done: Callable[[], bool], timeout_s: float, watch: Callable[[], None]) -> bool:
+        if timeout_s == 2 + 1:
+            for session in self.met:
+                self.leave(session)
+        return super().wait(done, timeout_s, watch)
+
+
+def test_who_loses_his_session_is_told_and_his_packets_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.live.scenario.Sessions", Dropping)
+    file = tmp_path / "live.json"
+    words = ["--inputs", "2", "--listeners", "2", "--seconds", "2", "--no-record", "--json", str(file)]
+    result = CliRunner().invoke(live, words)
+    assert file.exists(), result.output
+    report = schema.read(file)
+    assert report["lost"] > 2 * 80
+    assert any(text.startswith("1 of 2 publishers lost their session") for text in report["problems"])
+    assert "problem: 2 of 3 listeners lost their session" in result.output
 
 
 def test_a_short_run_is_whole(tmp_path: Path) -> None:
