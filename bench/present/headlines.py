@@ -218,7 +218,7 @@ def _live(report: Report) -> Sequence[Headline]:
         Headline("ticks missed", f"{missed} of {report['ticks']:,}", "goal 0", missed == 0),
         _goal(
             "packet in to packet out p99, even publishers",
-            even["p99"],
+            even["p99"] if report["clicks"]["even"] else None,
             45.0,
             "ms",
             f"p50 {_ms(even['p50'])}; p99 of all {_ms(way['p99'])}",

@@ -21,6 +21,8 @@ from bench.present.headlines import headlines
 from bench.session import Protocol, Session
 from bench.sessions import Sessions
 
+REPORTS = Path(__file__).resolve().parents[3] / "bench" / "reports"
+
 
 def test_clicks_are_found_where_they_are_heard() -> None:
     said = loop(1, 4)
@@ -65,6 +67,17 @@ def test_shares_of_a_histogram() -> None:
     later = Counters({"a": 3.0}, {0.001: 92.0, 0.002: 102.0, float("inf"): 103.0}).since(counters)
     assert later.values == {"a": 3.0}
     assert later.buckets[float("inf")] == 3.0
+
+
+def test_no_goal_is_reached_by_what_was_not_measured() -> None:
+    report = schema.read(REPORTS / "2026-11-27-live-500-10min.json")
+    label = "packet in to packet out p99, even publishers"
+    (told,) = [each for each in headlines(report) if each.label == label]
+    assert told.met is True
+    none = dict.fromkeys(("p50", "p99", "max"), 0.0)
+    report |= {"clicks": report["clicks"] | {"even": 0}, "latency_even_ms": none}
+    (told,) = [each for each in headlines(report) if each.label == label]
+    assert (told.value, told.met) == ("not measured", None)
 
 
 def test_a_listener_whose_packets_end_early_has_lost_the_rest() -> None:
