@@ -225,8 +225,15 @@ def _unequal(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [
         f"{key} {one.get(key)} and {other.get(key)}"
         for key in sorted({*one, *other} - _FREE_PARAMETERS)
-        if one.get(key) != other.get(key) and (one.get(key) or other.get(key))
+        if _differ(one.get(key), other.get(key)) and (one.get(key) or other.get(key))
     ]
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """A table, as that of listeners by server, differs in what both have: a server may be missing in one run."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return any(one[key] != other[key] for key in one.keys() & other.keys())
+    return bool(one != other)
 
 
 def _interleaved(old: Sequence[Report], new: Sequence[Report]) -> bool:

@@ -149,6 +149,14 @@ def test_a_parameter_that_an_older_version_did_not_know_was_off() -> None:
         compare([old], [relay_report(parameters={**old["parameters"], "ipv6": True})])
 
 
+def test_a_server_that_only_one_run_had_is_no_other_load() -> None:
+    all_there = {"listeners": {"loa": 200, "janus": 200, "aiortc_encode": 16}, "servers": ["loa", "janus"]}
+    old = compare_report(parameters=all_there)
+    compare([old], [compare_report(parameters={"listeners": {"loa": 200, "janus": 200}, "servers": ["loa"]})])
+    with pytest.raises(BenchError, match="different loads"):
+        compare([old], [compare_report(parameters={"listeners": {"loa": 100, "janus": 100}})])
+
+
 def folder(place: Path, reports: Sequence[dict[str, Any]]) -> Path:
     place.mkdir()
     for number, report in enumerate(reports):
