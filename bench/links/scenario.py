@@ -191,8 +191,12 @@ def table(report: dict[str, Any]) -> str:
     lines.append(f"{'sound':<12} {'lost':>8} {'p99 ms':>8} {'max ms':>8} {'jitter p99 ms':>14}")
     for name, each in report["sound"].items():
         latency, jitter = each["latency_ms"], each["jitter_ms"]
-        cells = f" {each['lost']:>8,} {latency['p99']:>8.2f} {latency['max']:>8.2f} {jitter['p99']:>14.2f}"
-        lines.append(f"{name:<12}{cells}")
+        figures = f"{_text(latency['p99']):>8} {_text(latency['max']):>8} {_text(jitter['p99']):>14}"
+        lines.append(f"{name:<12} {each['lost']:>8,} {figures}")
     lines += [f"problem: {text}" for text in report["problems"]]
     lines += [f"NOT VALID, {text}" for text in report["invalid_because"]]
     return "\n".join(lines)
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -23,3 +23,7 @@ def test_links_come_come_back_and_outlive_the_relay(monkeypatch: pytest.MonkeyPa
     shown = scenario.table(report)
     assert "5 links" in shown
     assert "restarted" in shown
+    nothing = {"sent": 100, "lost": 100, "latency_ms": dict.fromkeys(("p50", "p99", "max"))}
+    report["sound"]["storm"] = nothing | {"jitter_ms": nothing["latency_ms"]}
+    (line,) = [line for line in scenario.table(report).splitlines() if line.startswith("storm")]
+    assert line.split() == ["storm", "100", "-", "-", "-"]
