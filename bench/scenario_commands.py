@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,8 @@ def carry_out(
         if html_file is not None:
             require_writable(html_file)
             require_libraries()
-        report = measure(progress.say)
+        with _tidy_when_terminated():
+            report = measure(progress.say)
         try:
             schema.write(report, json_file)
             if html_file is not None:
@@ -85,6 +88,21 @@ def carry_out(
     click.echo(f"written to {json_file}")
     if not report["valid"] or report.get("flat") is False:
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """SIGTERM, as `timeout` sends it, ends like Ctrl-C: processes stopped, folders removed."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def require_channels(listeners: int, channels: int) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -102,20 +98,4 @@ def compare(
     most = dict.fromkeys(SERVERS, listeners)
     most["aiortc_encode"], most["aiortc_packets"] = (min(listeners, limit) for limit in aiortc_listeners)
     wish = Wish({name: most[name] for name in servers}, duration, rounds, janus_event_loops)
-    with _tidy_when_terminated():
-        carry_out(lambda say: run(wish, say).to_json(), table, json_file, html_file)
-
-
-@contextlib.contextmanager
-def _tidy_when_terminated() -> Iterator[None]:
-    """SIGTERM, as `timeout` sends it, ends like Ctrl-C: servers stopped, folders removed."""
-
-    def stop(number: int, frame: object) -> None:
-        del frame
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    carry_out(lambda say: run(wish, say).to_json(), table, json_file, html_file)

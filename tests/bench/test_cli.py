@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from bench.cli import bench
 from bench.options import Seconds
+from bench.procfs import process_tree
 from bench.scenario_commands import carry_out
 from tests.support.reports import relay_report
 
@@ -112,3 +117,25 @@ def test_a_small_run_against_the_real_relay(tmp_path: Path) -> None:
     assert report["join_burst"]["lost_during"] == 0
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] <= report["latency_ms"]["max"]
     assert "ratio to the floor" in result.stdout
+
+
+def test_what_is_terminated_leaves_no_folder_and_no_process_behind(tmp_path: Path) -> None:
+    words = ["live", "--inputs", "1", "--listeners", "1", "--json", str(tmp_path / "x.json")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "loaedge", "bench", *words],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("listeners come in"):
+                break
+        (relay,) = process_tree(process.pid)[1:]
+        process.terminate()
+        said += process.stderr.readlines()
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert list(tmp_path.iterdir()) == []
+    assert not Path(f"/proc/{relay}").exists()
