@@ -130,7 +130,7 @@ def compare(old: Sequence[Report], new: Sequence[Report]) -> Diff:
     notes: list[str] = []
     fit_old, fit_new = _fit(old, "old", notes), _fit(new, "new", notes)
     scenario = str(fit_old[0]["scenario"])
-    differences = machine.differences(fit_old[0]["machine"], fit_new[0]["machine"])
+    differences = _machine_differences([*fit_old, *fit_new])
     if differences:
         notes.append(f"different machines, times are shown but not compared: {'; '.join(differences)}")
     if not _interleaved(fit_old, fit_new):
@@ -201,6 +201,12 @@ def _fit(reports: Sequence[Report], side: str, notes: list[str]) -> Sequence[Rep
             f"no valid run on the {side} side: {'; '.join(reports[0]['invalid_because'])}; measure again"
         )
     return fit
+
+
+def _machine_differences(reports: Sequence[Report]) -> list[str]:
+    """In what the first machine differs from the first other one; a folder may hold runs of several."""
+    found = (machine.differences(reports[0]["machine"], report["machine"]) for report in reports)
+    return next(filter(None, found), [])
 
 
 def _require_one_load(reports: Sequence[Report]) -> None:

@@ -90,6 +90,15 @@ def test_another_machine_is_named_and_only_ratios_are_judged() -> None:
     assert "cores 2 and 64" in found.table()
 
 
+def test_one_run_of_another_machine_among_many_is_enough_to_judge_no_times() -> None:
+    slow = {"p50": 9.0, "p95": 9.0, "p99": 30.0, "max": 60.0}
+    new = runs([1.3, 1.3, 1.3], first_minute=1, latency_ms=slow)
+    new[2]["machine"] = {**MACHINE, "cpu": "Another CPU"}
+    found = compare(runs([1.3, 1.3, 1.3]), new)
+    assert verdict(found, "latency_ms.p99") is Verdict.OTHER_MACHINE
+    assert "cpu Test CPU and Another CPU" in found.table()
+
+
 def test_loss_that_was_not_there_before_is_worse() -> None:
     lossy = [relay_report(lost=lost, received=3_000_000 - lost) for lost in (900, 1000, 1100)]
     found = compare([relay_report()] * 3, lossy)
