@@ -14,7 +14,7 @@ from bench.link.command import link
 from bench.links.command import links
 from bench.live.command import live
 from bench.mixer.command import mixer
-from bench.options import Seconds
+from bench.options import Number, Seconds
 from bench.scenario_commands import (
     CHANNELS_MAX,
     LISTENERS_MAX,
@@ -85,14 +85,14 @@ bench.add_command(soak)
 @click.option("--ipv6", is_flag=True, help="Relay and generator on ::1 instead of 127.0.0.1.")
 @click.option(
     "--churn",
-    type=click.FloatRange(0, 200),
+    type=Number(0, 200),
     default=0.0,
     metavar="R",
     help="Others leave and join, R of each per second, while the listeners are measured.",
 )
 @click.option(
     "--api-load",
-    type=click.FloatRange(0, 2000),
+    type=Number(0, 2000),
     default=0.0,
     is_flag=False,
     flag_value=50.0,

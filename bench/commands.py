@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.options import Number
 from loacodecs.errors import LoaError
 
 if TYPE_CHECKING:
@@ -101,21 +102,19 @@ def _renditions(
 )
 @click.option(
     "--core-share",
-    type=click.FloatRange(0.05, 1.0),
+    type=Number(0.05, 1.0),
     default=0.7,
     show_default=True,
     help="How full cores and memory may be.",
 )
 @click.option(
     "--link",
-    type=click.FloatRange(1.0),
+    type=Number(1.0),
     default=700.0,
     show_default=True,
     help="Mbit/s that one relay may send.",
 )
-@click.option(
-    "--hours", type=click.FloatRange(0, 730), default=60.0, show_default=True, help="Of sound a month."
-)
+@click.option("--hours", type=Number(0, 730), default=60.0, show_default=True, help="Of sound a month.")
 @click.option(
     "--ip",
     type=click.Choice(["4", "6"]),

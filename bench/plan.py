@@ -97,7 +97,10 @@ class Measured:
         if report["joined"] == 0:
             raise BenchError("no listener heard sound in this report; measure again")
         upkeep = report["relay_upkeep_us_per_listener_s"]
-        rate = 1000 / report["parameters"].get("frame_ms", 20)
+        frame_ms = report["parameters"].get("frame_ms", 20)
+        if frame_ms not in (20, 40, 60):
+            raise BenchError(f"parameters.frame_ms: {frame_ms!r} is none that was ever measured")
+        rate = 1000 / frame_ms
         threads = report.get("relay_threads_us_per_packet") or {}
         kb_per_listener = max(report["relay_kb_per_listener"], 1.0)
         return cls(

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bench.options import Seconds, require_writable
+from bench.options import Number, Seconds, require_writable
 from loacodecs.errors import LoaError
 
 LISTENERS_MAX = 20_000
@@ -154,7 +154,7 @@ def _load(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option(
     "--stay",
-    type=click.FloatRange(0.05, 1.0),
+    type=Number(0.05, 1.0),
     default=0.5,
     show_default=True,
     help="Share of the listeners that stay on while the others return.",

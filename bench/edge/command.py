@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench.options import Number
 from bench.scenario_commands import FILE, carry_out
 
 EDGES_MAX = 32
@@ -28,12 +29,10 @@ def _milliseconds(context: click.Context, parameter: click.Parameter, text: str)
 @click.command(short_help="Listen to what receivers play behind a bad path.")
 @click.option("--edges", type=click.IntRange(1, EDGES_MAX), default=2, show_default=True, help="Receivers.")
 @click.option("--link", default="P2", show_default=True, help="The path: none, lan, wifi, P1, P2, P3 or P4.")
-@click.option(
-    "--duration", type=click.FloatRange(2, 86_400), required=True, help="Seconds that are measured."
-)
+@click.option("--duration", type=Number(2, 86_400), required=True, help="Seconds that are measured.")
 @click.option(
     "--settle",
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     default=10.0,
     show_default=True,
     help="Seconds of sound before, while clocks find each other.",
@@ -71,18 +70,18 @@ def _milliseconds(context: click.Context, parameter: click.Parameter, text: str)
 )
 @click.option(
     "--kill",
-    type=click.FloatRange(0, 86_400),
+    type=Number(0, 86_400),
     metavar="AT",
     help="Kill the first of two relays so many seconds in.",
 )
 @click.option(
     "--stall-every",
-    type=click.FloatRange(5, 86_400),
+    type=Number(5, 86_400),
     help="The path stands still for 3 s, so many seconds apart.",
 )
 @click.option(
     "--idle",
-    type=click.FloatRange(0, 86_400),
+    type=Number(0, 86_400),
     default=0.0,
     help="Then measure the data of so many seconds with nothing on air.",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench.options import Seconds
+from bench.options import Number, Seconds
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -54,7 +54,7 @@ class AddressType(click.ParamType[tuple[str, int]]):
 @click.option("--observe", type=_FILE, help="Write what the path in front of the proxy did to RTP packets.")
 @click.option(
     "--observe-base",
-    type=click.FloatRange(0, 10_000),
+    type=Number(0, 10_000),
     default=0,
     help="Milliseconds that path takes at the least.",
 )

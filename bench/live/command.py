@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench.options import Number
 from bench.scenario_commands import FILE, LISTENERS_MAX, carry_out
 
 INPUTS_MAX = 256
@@ -26,9 +27,7 @@ INPUTS_MAX = 256
     show_default=True,
     help="WHEP sessions.",
 )
-@click.option(
-    "--seconds", type=click.FloatRange(2, 86_400), default=60.0, show_default=True, help="Of playing."
-)
+@click.option("--seconds", type=Number(2, 86_400), default=60.0, show_default=True, help="Of playing.")
 @click.option("--record/--no-record", default=True, show_default=True, help="Record the channel meanwhile.")
 @click.option("--json", "json_file", type=FILE, required=True, help="Where the report goes.")
 @click.option("--html", "html_file", type=FILE, help="Write it as a page, too.")

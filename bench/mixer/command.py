@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench.options import Number
 from bench.scenario_commands import FILE, carry_out
 
 ROWS_MAX = 4096
@@ -20,7 +21,7 @@ ROWS_MAX = 4096
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1, 86_400),
+    type=Number(0.1, 86_400),
     default=10.0,
     show_default=True,
     help="Of sound that is mixed as fast as possible, and then once more by the clock.",

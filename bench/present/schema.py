@@ -145,6 +145,7 @@ class Relay(Envelope):
     relay_kb_per_listener: float
     relay_upkeep_us_per_listener_s: float
     datagram_bytes: _Count
+    relay_threads_us_per_packet: dict[str, float] = {}
     segments: list[Segment]
     distribution: Distribution = Distribution()
     profile: Profile | None = None
@@ -345,10 +346,10 @@ def validate(report: Report) -> None:
             f"this is {found}, and only {SCHEMA} can be read; measure again with this version of loa"
         )
     name = report.get("scenario")
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise BenchError(f"scenario {name!r} is not known; known are {', '.join(MODELS)}")
     try:
-        MODELS[str(name)].model_validate(dict(report))
+        MODELS[name].model_validate(dict(report))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "report"
@@ -358,7 +359,7 @@ def validate(report: Report) -> None:
 def read(path: Path) -> dict[str, Any]:
     """A report from a file. Raises BenchError, one line that names the file, when it is none."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -370,6 +371,10 @@ def read(path: Path) -> dict[str, Any]:
     except BenchError as error:
         raise BenchError(f"{path}: {error}") from error
     return report
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no figure")
 
 
 def write(report: Report, path: Path) -> None:

@@ -34,6 +34,7 @@ def invoke(*arguments: str) -> Result:
         (["--listeners", "5", "--duration", "3", "--payload", "4"], "--payload"),
         (["--listeners", "5", "--duration", "3"], "--json"),
         (["--listeners", "5", "--duration", "3", "--json", "x", "--channels", "6"], "--channels"),
+        (["--listeners", "5", "--duration", "3", "--json", "x", "--churn", "nan"], "--churn"),
     ],
 )
 def test_bad_arguments_are_named_and_end_with_2(arguments: list[str], word: str) -> None:

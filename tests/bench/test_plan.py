@@ -103,6 +103,7 @@ def test_more_upkeep_than_cost_is_not_subtracted() -> None:
         (compare_report(), "needs a report of `loa bench relay`"),
         (relay_report(valid=False, invalid_because=["its pacer slept"]), "not valid .its pacer slept."),
         (relay_report(joined=0), "no listener heard"),
+        (relay_report(parameters={"frame_ms": 0}), "frame_ms: 0 is none"),
         (relay_report(relay_cpu_us_per_packet=1e6), "carries 0 receivers"),
     ],
 )
@@ -157,6 +158,8 @@ def test_assumptions_change_the_plan(tmp_path: Path) -> None:
         (["--listeners", ""], 2, "--listeners"),
         (["--core-share", "2"], 2, "--core-share"),
         (["--ip", "5"], 2, "--ip"),
+        (["--link", "inf"], 2, "--link"),
+        (["--hours", "nan"], 2, "--hours"),
         (["--rendition", "24k/20ms,fast"], 2, "'fast' is no rendition"),
     ],
 )

@@ -86,6 +86,8 @@ def test_a_missing_server_tells_the_command_and_no_figure() -> None:
         ({"valid": False}, "contradict"),
         ({"invalid_because": ["saturated"]}, "contradict"),
         ({"started": "yesterday"}, "started: "),
+        ({"scenario": ["relay"]}, "is not known"),
+        ({"relay_threads_us_per_packet": {"main": "much"}}, "relay_threads_us_per_packet.main: "),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(change: dict[str, Any], words: str) -> None:
@@ -110,6 +112,13 @@ def test_what_does_not_fit_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         schema.write(relay_report(extra=float("nan")), tmp_path / "y.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_number_is_no_figure(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(relay_report(relay_rss_mb=float("nan"))))
+    with pytest.raises(BenchError, match=r"report\.json: not JSON: NaN is no figure"):
+        schema.read(file)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '"x"', "{}", '{"schema": ["x"]}', "[" * 50_000, "\x00"])
