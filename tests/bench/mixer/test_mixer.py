@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from bench.mixer.scenario import table
 from bench.present import schema
 from bench.present.headlines import headlines
 from relay.mixer.engine import STAGES
+from tests.support.waiting import until
 
 
 class Allocating:
@@ -95,3 +98,32 @@ def test_a_report_without_others_names_what_installs_them(
     assert len(judged) == 3
     assert not any(judged.values())
     assert json.dumps(report)
+
+
+BUSY = """
+import multiprocessing, sys
+from bench.mixer import timing
+if __name__ == "__main__":
+    with timing.busy(1):
+        print(multiprocessing.active_children()[0].pid, flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_the_load_does_not_outlive_a_measurement_that_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as bench:
+        assert bench.stdout is not None
+        other = int(bench.stdout.readline())
+        assert running(other)
+        bench.kill()
+    until(lambda: not running(other))
+
+
+def running(process: int) -> bool:
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
