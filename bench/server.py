@@ -25,6 +25,8 @@ from loacodecs.address import Address
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
+TOKEN_S = 2 * 86_400
+"""A run of a day takes two hours more, in which the floor is measured."""
 _POLL_S = 0.05
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
@@ -111,9 +113,11 @@ class Server:
         return self._process.pid
 
     def token(self, scope: str) -> str:
-        """A bearer token for all channels, good for a day; `scope` is "publish", "listen" or "admin"."""
+        """A bearer token for all channels, good for longer than any run in which sessions still come; `scope` is
+        "publish", "listen" or "admin".
+        """
         now = int(time.time())
-        claims = {"sub": "bench", "scope": [scope], "channels": ["*"], "iat": now, "exp": now + 86_400}
+        claims = {"sub": "bench", "scope": [scope], "channels": ["*"], "iat": now, "exp": now + TOKEN_S}
         return jwt.encode(claims | {"jti": secrets.token_urlsafe(9)}, self._secret, algorithm="HS256")
 
     def path(self, channel: int, protocol: str) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from bench.server import entries
+import time
+
+import jwt
+
+from bench.receivers import LOOPBACK
+from bench.relay_scenario import FLOOR_S, SEGMENT_S
+from bench.server import Server, entries
 
 LOG = """\
 2026-11-27 21:20:01.100 warning relay.ice: many wrong passwords
@@ -28,3 +34,10 @@ def test_a_relay_that_ends_without_a_log_is_told_by_its_last_line() -> None:
     assert entries(ended) == ["ImportError: no libopus"]
     assert entries(["Error: media.listen: in use"]) == ["Error: media.listen: in use"]
     assert entries([]) == []
+
+
+def test_a_token_is_good_to_the_end_of_a_day_of_sound_and_of_the_pauses_in_it() -> None:
+    with Server(1, 1, LOOPBACK) as server:
+        claims = jwt.decode(server.token("listen"), options={"verify_signature": False})
+    segments = 86_400 / SEGMENT_S
+    assert claims["exp"] - time.time() > 86_400 + segments * (FLOOR_S + 1)
