@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -73,11 +74,12 @@ def latency(sent: list[int], heard: list[int], uneven: list[int]) -> Latency:
     """Each click that was sent with the first that was heard after it; `uneven` is when a packet left late."""
     found: list[float] = []
     even: list[float] = []
-    ahead = sorted(heard)
+    ahead, late = sorted(heard), sorted(uneven)
     for moment in sorted(sent):
-        after = next((each for each in ahead if each > moment), None)
-        if after is not None and after - moment < LATEST_NS:
-            found.append((after - moment) / 1e9)
-            if not any(moment - CALM_NS < each < after for each in uneven):
-                even.append(found[-1])
+        place = bisect_right(ahead, moment)
+        if place == len(ahead) or (after := ahead[place]) - moment >= LATEST_NS:
+            continue
+        found.append((after - moment) / 1e9)
+        if bisect_right(late, moment - CALM_NS) == bisect_left(late, after):
+            even.append(found[-1])
     return Latency(np.array(found), np.array(even), len(sent), len(heard))

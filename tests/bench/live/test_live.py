@@ -43,6 +43,29 @@ def test_a_click_is_paired_with_the_first_heard_after_it() -> None:
     assert (found.sent, found.heard) == (3, 3)
 
 
+class Moment(int):
+    """A time that counts how often it is compared."""
+
+    compared = 0
+
+    def __lt__(self, other: int) -> bool:
+        Moment.compared += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other: int) -> bool:
+        Moment.compared += 1
+        return int(self) > int(other)
+
+
+def test_hours_of_clicks_are_paired_in_a_moment() -> None:
+    sent = [number * 333_000_000 for number in range(2000)]
+    heard = [Moment(moment + 30_000_000) for moment in sent]
+    found = latency(sent, heard, [Moment(moment) for moment in range(0, sent[-1], 500_000_000)])
+    assert found.seconds.tolist() == pytest.approx([0.03] * 2000)
+    assert len(found.even) == 0
+    assert Moment.compared < 2000 * 100
+
+
 @pytest.mark.parametrize("sources", [1, 2, 8, 12, 13, 50, 100, 256])
 def test_each_click_is_heard_before_the_next_one_comes_however_many_speak(sources: int) -> None:
     places = sorted(at for number in range(sources) if (at := click_at(number, sources)) is not None)
