@@ -101,7 +101,8 @@ def _milliseconds(context: click.Context, parameter: click.Parameter, text: str)
 )
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path),
+    # receivers take a relative path from their own folders
+    type=click.Path(path_type=Path, resolve_path=True),
     metavar="FOLDER",
     help="Keep recordings and logs, and what was sent, in a new folder.",
 )

@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import bench
+from bench.edge.scenario import Parameters
+from bench.errors import BenchError
 from bench.present import schema
 
 
@@ -57,3 +59,21 @@ def test_what_cannot_speak_is_told_before_the_run(tmp_path: Path, monkeypatch: p
     assert result.exit_code == 1
     assert "sudo apt-get install espeak-ng" in result.output
     assert not ran
+
+
+def test_what_is_kept_is_kept_where_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receivers take the paths in their files from their own folders, and would play into another one."""
+    asked: list[Parameters] = []
+
+    def run(parameters: Parameters, say: object) -> None:
+        asked.append(parameters)
+        raise BenchError("enough")
+
+    monkeypatch.setattr("bench.edge.scenario.run", run)
+    monkeypatch.chdir(tmp_path)
+    words = ["edge", "--duration", "10", "--keep", "kept", "--json", "edge.json"]
+    assert "enough" in CliRunner().invoke(bench, words).output
+    (parameters,) = asked
+    assert parameters.keep == str(tmp_path / "kept")
