@@ -25,6 +25,7 @@ is copied into a bounded ring for Python; a full ring drops and counts.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -118,8 +119,7 @@ class Receivers:
         except OSError as error:
             self._close_descriptors()
             raise BenchError(
-                f"opened {len(self.sockets)} of {rows} UDP sockets on {host}, then: {error.strerror}; "
-                "raise `ulimit -n` or widen net.ipv4.ip_local_port_range"
+                f"opened {len(self.sockets)} of {rows} UDP sockets on {host}, then: {error.strerror}; {_mend(error)}"
             ) from error
         self._control[ACTIVE] = rows
         self._thread = threading.Thread(target=self._drain, name="bench-receivers", daemon=True)
@@ -252,6 +252,12 @@ class Receivers:
         if self._wake >= 0:
             os.close(self._wake)
             self._wake = -1
+
+
+def _mend(error: OSError) -> str:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return "this machine has no such address; for ::1 switch IPv6 on, or leave --ipv6 out"
+    return "raise `ulimit -n` or widen net.ipv4.ip_local_port_range"
 
 
 def _open(host: str) -> socket.socket:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.drain import RING_SLOTS
+from bench.errors import BenchError
 from bench.floor import FIRST_BYTE
 from bench.histogram import percentile
 from bench.receivers import RECEIVE_BUFFER_BYTES, Receivers
@@ -291,3 +292,9 @@ def test_an_overflowing_socket_is_told_by_the_kernel(world: World) -> None:
     until(lambda: int(world.receivers.table.counted[3]) > 0)
     world.send(3, data)  # the count of drops travels with the next datagram
     until(lambda: world.receivers.overflowed > 0)
+
+
+def test_an_address_that_is_not_here_is_no_lack_of_ports() -> None:
+    with pytest.raises(BenchError, match="this machine has no such address") as caught:
+        Receivers(1, SendLog.for_publishers(1), STEP, "192.0.2.1")
+    assert "ulimit" not in str(caught.value)
