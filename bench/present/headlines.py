@@ -140,8 +140,10 @@ def _edge(report: Report) -> Sequence[Headline]:
         Headline("delay p50", _ms(delay["p50"]), f"target {_ms(delay['target'])}"),
         _skew(skew, path, real=real),
     ]
-    if report["stall_recovery_s"] is not None:
-        found.append(_goal("sound back after a stall", report["stall_recovery_s"], 1.0, "s", "", judged=True))
+    if report.get("stalls"):
+        back = _goal("sound back after a stall", report["stall_recovery_s"], 1.0, "s", "", judged=True)
+        never = replace(back, value="not back", detail="goal 1 s", met=False)
+        found.append(never if report["stall_recovery_s"] is None else back)
     if (kill := report["kill"]) is not None:
         both = report["parameters"].get("mode") == "both"
         found.append(

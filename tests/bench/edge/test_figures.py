@@ -108,6 +108,10 @@ def test_sound_that_does_not_come_back_is_no_recovery() -> None:
     assert found["receivers"][1]["stall_recovery_s"] is None
     assert found["receivers"][1]["stalls_without_recovery"] == 1
     assert found["stall_recovery_s"] is None
+    parameters = {"link": "P4", "mode": "first", "rendition": "auto", "output": "wav"}
+    report = schema.header("edge", started=0, parameters=parameters) | found
+    (told,) = [line for line in headlines(report) if line.label == "sound back after a stall"]
+    assert (told.value, told.met) == ("not back", False)
 
 
 def test_a_relays_death_costs_what_was_not_heard_around_it() -> None:
