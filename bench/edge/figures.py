@@ -140,7 +140,8 @@ def reasons(measured: Measured) -> list[str]:
         )
     for number, one in enumerate(measured.heard, 1):
         clear = 1 - float(np.mean(np.isnan(one.delays))) if one.delays.size else 0.0
-        if clear < CLEAR_SHARE and not measured.stalls and measured.killed is None:
+        disturbed = bool(measured.stalls) or measured.killed is not None
+        if clear == 0 or (clear < CLEAR_SHARE and not disturbed):
             found.append(
                 f"receiver {number} was heard in {clear:.0%} of the time only: its delay is more than 100 ms off, "
                 "or it is silent"

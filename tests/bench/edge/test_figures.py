@@ -131,6 +131,10 @@ def test_quiet_is_weighed_in_bits_of_one_receiver() -> None:
 def test_a_receiver_that_is_not_heard_makes_the_run_invalid() -> None:
     silent = measured(SOUND, np.zeros_like(SOUND))
     assert any("receiver 2 was heard in 0%" in reason for reason in reasons(silent))
+    stalled = measured(np.zeros_like(SOUND), without(2.7, 9.0), stalls=((2.0, 4.0),))
+    (reason,) = reasons(stalled)
+    assert "receiver 1 was heard in 0%" in reason
+    assert len(reasons(measured(np.zeros_like(SOUND), killed=4.0))) == 1
     busy = dataclasses.replace(measured(SOUND), station_late_ms=80.0, heard=[])
     assert any("too busy" in reason for reason in reasons(busy))
 
