@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import procfs
+from bench.drain import Table
 from bench.errors import BenchError
 from bench.live import counters
 from bench.live.hearing import Arrived, Latency, clicks, latency
@@ -152,11 +153,9 @@ class Booth:
         return found
 
     def _figures(self, found: counters.Counters, heard: Latency, cores: float) -> dict[str, Any]:
-        table, values = self._receivers.table, found.values
-        rows = np.arange(self._parameters.listeners + 1)
-        got = int(table.packets[rows].sum())
-        spans = table.highest_sequence[rows] - table.first_sequence[rows] + 1
-        wanted = expected(np.where(table.packets[rows] > 0, spans, 0))
+        values = found.values
+        packets, spans = counted(self._receivers.table, np.arange(self._parameters.listeners + 1))
+        got, wanted = int(packets.sum()), expected(spans)
         milliseconds, even = heard.seconds * 1e3, heard.even * 1e3
         return {
             "ticks": int(values["loa_mix_ticks_total"]),
@@ -217,6 +216,15 @@ class Booth:
     def _hear(self, row: int, packet: RtpPacket, arrival_ns: int) -> None:
         if row == 0:
             self._heard.append(Arrived(packet.sequence, arrival_ns, packet.payload))
+
+
+def counted(table: Table, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The packets of `rows`, and how many sequence numbers they span, of one moment: more come meanwhile."""
+    while True:
+        packets = table.packets[rows]
+        spans = table.highest_sequence[rows] - table.first_sequence[rows] + 1
+        if np.array_equal(table.packets[rows], packets):
+            return packets, np.where(packets > 0, spans, 0)
 
 
 def expected(spans: NDArray[np.int64]) -> int:

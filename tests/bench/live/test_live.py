@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bench.drain import Table
 from bench.live.command import live
 from bench.live.counters import Counters
 from bench.live.hearing import LATEST_NS, Arrived, clicks, latency
-from bench.live.scenario import expected
+from bench.live.scenario import counted, expected
 from bench.live.speakers import CLICKERS, FRAME, LOOP, click_at, loop
 from bench.present import schema
 from bench.present.headlines import headlines
@@ -93,7 +94,7 @@ def test_shares_of_a_histogram() -> None:
 
 
 def test_no_goal_is_reached_by_what_was_not_measured() -> None:
-    report = schema.read(REPORTS / "2026-11-27-live-500-10min.json")
+    report = schema.read(REPORTS / "2026-11-28-live-500-10min.json")
     label = "packet in to packet out p99, even publishers"
     (told,) = [each for each in headlines(report) if each.label == label]
     assert told.met is True
@@ -107,6 +108,25 @@ def test_a_listener_whose_packets_end_early_has_lost_the_rest() -> None:
     assert expected(np.array([500, 499, 500, 496])) == 1995, "the ends of the measured part are not sharp"
     assert expected(np.array([500, 120, 0])) == 1500
     assert expected(np.array([], np.int64)) == 0
+
+
+class Arriving:
+    """Of one listener, whose fifth packet comes just after the first look."""
+
+    highest_sequence, first_sequence = np.array([11]), np.array([7])
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    @property
+    def packets(self) -> np.ndarray:
+        self.looks += 1
+        return np.array([min(3 + self.looks, 5)])
+
+
+def test_a_packet_that_comes_while_they_are_counted_is_not_lost() -> None:
+    packets, spans = counted(cast(Table, Arriving()), np.array([0]))
+    assert (packets.sum(), spans.sum()) == (5, 5)
 
 
 class Dropping(Sessions):
