@@ -14,7 +14,7 @@ from bench.link.command import link
 from bench.links.command import links
 from bench.live.command import live
 from bench.mixer.command import mixer
-from bench.options import Number, Seconds
+from bench.options import Seconds
 from bench.scenario_commands import (
     CHANNELS_MAX,
     LISTENERS_MAX,
@@ -24,6 +24,7 @@ from bench.scenario_commands import (
     require_channels,
     soak,
 )
+from relay.asking import Number
 
 __all__ = ["Progress", "bench"]
 

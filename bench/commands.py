@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.options import Number
 from loacodecs.errors import LoaError
+from relay.asking import Number
 
 if TYPE_CHECKING:
     from bench.wire import Rendition

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -37,17 +35,6 @@ class Seconds(click.ParamType[float]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """What help shows."""
         return "TIME"
-
-
-class Number(click.FloatRange):
-    """A number within its range, which "nan" never is and "inf" is in none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; fails with a sentence for people."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no number to reckon with", param, ctx)
-        return number
 
 
 def require_writable(path: Path) -> None:

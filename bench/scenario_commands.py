@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
-from bench.options import Number, Seconds, require_writable
+from bench.options import Seconds, require_writable
 from loacodecs.errors import LoaError
+from relay.asking import Number
 
 LISTENERS_MAX = 20_000
 CHANNELS_MAX = 256

@@ -282,8 +282,9 @@ async def _run(
     stopping = _on_signals()
     await revocations.begin()
     await meetings.begin()
-    if automation is not None and relay.live is not None:
+    if automation is not None:
         await automation.begin()
+    if relay.live is not None:  # after automation, which mutes again what was muted
         relay.live.start()
     async with asyncio.TaskGroup() as group:
         await desk.begin()

@@ -36,14 +36,15 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
-class Decibels(click.FloatRange):
-    """A gain; `nan` and `inf`, which Python takes for numbers and JSON does not have, are none."""
+class Number(click.FloatRange):
+    """A number in its range; `nan` and `inf`, which Python takes for numbers and JSON does not have, are none."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        gain = super().convert(value, param, ctx)
-        if not math.isfinite(gain):
-            self.fail(f"{value} is not a number of decibels", param, ctx)
-        return gain
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; fails with a sentence for people."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 class _Answer(dict[str, Any]):

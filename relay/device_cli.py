@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from relay.asking import Decibels, Duration, asks, relay_of
+from relay.asking import Duration, Number, asks, relay_of
 from relay.printing import moment, print_table
 
 _BASE: Final = "/api/v1/devices"
@@ -85,7 +85,7 @@ def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
     "--delay", type=Duration(), metavar="TIME", help="From the microphone to the horn, 150ms to 3s."
 )
 @click.option("--trim", type=Duration(), metavar="TIME", help="Added to the delay at this horn, 0ms to 1s.")
-@click.option("--volume", type=Decibels(), metavar="DB", help="Decibels, -60 to 20; 0 is as it comes.")
+@click.option("--volume", type=Number(), metavar="DB", help="Decibels, -60 to 20; 0 is as it comes.")
 @click.option("--mute/--unmute", "muted", default=None, help="Silence, until unmuted.")
 @asks("admin")
 def set_device(

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from relay.asking import Decibels, Duration, asks, relay_of
+from relay.asking import Duration, Number, asks, relay_of
 from relay.printing import print_table
 
 _SCOPE: Final = "control"
@@ -155,7 +155,7 @@ def skip(name: str, **where: Any) -> None:
 @click.command(context_settings={"ignore_unknown_options": True})  # a gain may begin with a minus
 @click.argument("name", metavar="CHANNEL")
 @click.argument("input_name", metavar="INPUT")
-@click.argument("gain", type=Decibels(-120, 24), metavar="DB")
+@click.argument("gain", type=Number(-120, 24), metavar="DB")
 @click.option(
     "--over", type=Duration(), default="3s", show_default=True, metavar="TIME", help="How long it takes."
 )
@@ -209,7 +209,7 @@ def list_items(name: str, as_json: bool, **where: Any) -> None:
 @click.argument("name", metavar="CHANNEL")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--title", default="", help="What to call it; for a single source.")
-@click.option("--gain", type=Decibels(-120, 24), default=0.0, metavar="DB", help="Decibels.")
+@click.option("--gain", type=Number(-120, 24), default=0.0, metavar="DB", help="Decibels.")
 @click.option("--next", "is_next", is_flag=True, help="Before all others, when what is played has ended.")
 @click.option("--now", is_flag=True, help="At once; what is played goes on afterwards.")
 @click.option("--chime", is_flag=True, help="With the channel's chime before each.")

@@ -27,6 +27,7 @@ from typing import Final, Literal, cast, get_args
 import jwt
 
 from loacodecs.errors import ConfigurationError, LoaError
+from relay.durable import sync_folder
 
 Scope = Literal["publish", "listen", "control", "recordings", "emergency", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -283,12 +284,4 @@ def _create(path: Path, content: bytes) -> None:
         os.link(draft, path)  # unlike rename, never replaces a secret that is there
     finally:
         draft.unlink()
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)

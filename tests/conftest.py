@@ -136,3 +136,14 @@ def locked(path: Path, operation: int) -> Iterator[None]:
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that a test has forked may live on
         os.close(descriptor)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Without garbage collection, as what is set aside on air: what is in a circle stays for ever."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

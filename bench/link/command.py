@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bench.options import Number, Seconds
+from bench.options import Seconds
+from relay.asking import Number
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bench.options import Number
 from bench.scenario_commands import FILE, LISTENERS_MAX, carry_out
+from relay.asking import Number
 
 INPUTS_MAX = 256
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bench.options import Number
 from bench.scenario_commands import FILE, carry_out
+from relay.asking import Number
 
 ROWS_MAX = 4096
 

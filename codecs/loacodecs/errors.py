@@ -15,6 +15,12 @@ The packet path never lets one of these out: it counts the datagram and drops it
 from __future__ import annotations
 
 
+def reason(error: BaseException) -> str:
+    """What an error of the system, or of a library, says, as it goes on after a colon."""
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return text[:1].lower() + text[1:]
+
+
 class LoaError(Exception):
     """Base of the tree; its text is one sentence that says what is wrong and, where known, the mend."""
 

@@ -12,7 +12,9 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from .errors import SourceError, reason
+from loacodecs.errors import reason
+
+from .errors import SourceError
 
 SAMPLE_RATE: Final = 48000
 Block = NDArray[np.float32]

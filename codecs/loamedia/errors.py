@@ -22,9 +22,3 @@ class SourceError(LoaError):
 
 class SourceForbidden(SourceError):  # noqa: N818 - named by what happened
     """The policy does not let this source be opened."""
-
-
-def reason(error: BaseException) -> str:
-    """What an error of the system or of FFmpeg says, as it goes on after a colon."""
-    text = str(getattr(error, "strerror", None) or error or type(error).__name__)
-    return text[:1].lower() + text[1:]

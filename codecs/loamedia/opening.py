@@ -22,7 +22,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import av
 from av.container import InputContainer
 
-from .errors import SourceError, SourceForbidden, reason
+from loacodecs.errors import reason
+
+from .errors import SourceError, SourceForbidden
 from .icy import plain
 from .ogg import FromLink, next_link
 from .playlist import Text, is_playlist, opener, station

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .errors import SourceError, SourceForbidden, reason
+from loacodecs.errors import reason
+
+from .errors import SourceError, SourceForbidden
 
 Resolve = Callable[[str, int], Sequence[str]]
 """(host, port) to its IP addresses; raises OSError."""

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from .errors import SourceError, reason
+from loacodecs.errors import reason
+
+from .errors import SourceError
 from .icy import IcySplitter, plain
 from .parts import Parts
 from .policy import Policy, Resolve, system_resolve

@@ -28,12 +28,3 @@ class Disk:
         """Bytes that may still be written to the file system of `folder`."""
         figures = os.statvfs(folder)
         return figures.f_bavail * figures.f_frsize
-
-
-def sync_folder(folder: Path) -> None:
-    """A new name is durable when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

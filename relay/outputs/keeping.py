@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from loacodecs.errors import reason
 from relay.outputs.disk import Disk
 from relay.outputs.settings import RecordingConfig
 from relay.outputs.shelf import Shelf, Stored
@@ -93,8 +94,9 @@ class Keeper:
             folder = stored.path.parent
             if folder not in self._told:
                 self._told.add(folder)
-                reason = (error.strerror or str(error)).lower()
-                log.error("recording %s cannot be deleted: %s; move it away by hand", stored.path, reason)
+                log.error(
+                    "recording %s cannot be deleted: %s; move it away by hand", stored.path, reason(error)
+                )
             return False
         self.deleted += 1
         log.info("recording %s deleted: %s", stored.name, why)

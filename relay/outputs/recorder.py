@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from loacodecs.errors import MalformedError
+from loacodecs.errors import MalformedError, reason
 from loacodecs.opus_packet import packet_samples
 from relay.net.fanout import Packet
 from relay.outputs.disk import FULL, Disk
@@ -235,8 +235,9 @@ class Recorder:
             work(*arguments)
         except OSError as error:
             self.tally.errors += 1
-            reason = (error.strerror or str(error)).lower()
-            self._stop(f"recordings of {self.shelf.channel} cannot be written: {reason}", error.errno in FULL)
+            self._stop(
+                f"recordings of {self.shelf.channel} cannot be written: {reason(error)}", error.errno in FULL
+            )
             self._abandon()
 
     def _stop(self, fault: str, full: bool) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from loacodecs.errors import ConfigurationError
+from loacodecs.errors import ConfigurationError, reason
 from loacodecs.rtcp import Goodbye, Packet, SenderReport, SourceDescription, serialize
 from loacodecs.rtp import ntp_from_unix
 from relay.channels.channel import Channel
@@ -57,9 +57,8 @@ class RtpOutput:
         try:
             self._socket = _open(settings)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
             raise ConfigurationError(
-                f"channels.{channel.name}.rtp to {self.target} cannot be sent: {reason}"
+                f"channels.{channel.name}.rtp to {self.target} cannot be sent: {reason(error)}"
             ) from None
 
     @property

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loacodecs.ogg import OggOpusWriter
-from relay.outputs.disk import Disk, sync_folder
+from relay.durable import sync_folder
+from relay.outputs.disk import Disk
 from relay.outputs.placing import RATE, Placement, write_missing
 from relay.outputs.shelf import finish, partial_of
 

@@ -11,6 +11,7 @@ from datetime import tzinfo
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from loacodecs.errors import reason
 from loacodecs.rtp import timestamp_delta
 from relay.channels.channel import Channel
 from relay.config import Config
@@ -245,5 +246,4 @@ def _stats(recorder: Recorder) -> RecordingStats:
 
 
 def _unreadable(channel: str, error: OSError) -> Unavailable:
-    reason = (error.strerror or str(error)).lower()
-    return Unavailable(f"the recordings of channel {channel} cannot be read: {reason}", DISK_RETRY_S)
+    return Unavailable(f"the recordings of channel {channel} cannot be read: {reason(error)}", DISK_RETRY_S)

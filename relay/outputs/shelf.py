@@ -16,8 +16,9 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
+from loacodecs.errors import reason
 from loacodecs.ogg_page import ENDS_STREAM, ByteStream, Page, PageReader
-from relay.outputs.disk import sync_folder
+from relay.durable import sync_folder
 
 log = logging.getLogger("loa.recording")
 
@@ -93,8 +94,7 @@ class Shelf:
                 try:
                     mended += finish(stored.path)
                 except OSError as error:
-                    reason = (error.strerror or str(error)).lower()
-                    log.error("recording %s cannot be finished: %s", stored.name, reason)
+                    log.error("recording %s cannot be finished: %s", stored.name, reason(error))
         return mended
 
     def _stored(self, name: str, path: Path) -> Stored | None:

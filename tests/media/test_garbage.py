@@ -6,7 +6,6 @@ A relay sets aside what is alive every 20 s, and a circle there is never found: 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,6 @@ from tests.support.waiting import until
 from tests.support.web_radio import web_radio
 
 ONCE = PlayerSettings(reconnect=False)
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def left() -> int:

@@ -122,7 +122,7 @@ def test_what_is_wrong_is_one_line(loa: Running) -> None:
         assert result.output.count("\n") == 1
     for gain in ("99", "nan", "-inf"):
         assert loa("fade", "xa", "music", gain).exit_code == 2
-    assert "nan is not a number of decibels" in loa("queue", "add", "xa", "tone:700", "--gain", "nan").output
+    assert "nan is not a number" in loa("queue", "add", "xa", "tone:700", "--gain", "nan").output
     assert loa("queue", "add", "xa", "a", "b", "--title", "x").exit_code == 2
 
 

@@ -6,7 +6,6 @@ What is alive is set aside every 20 s, and a circle there is never found: a leak
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,7 @@ from relay.outputs.stream import OggStream
 from tests.support.hand_recorder import Studio
 from tests.support.on_air import Programme
 
-
-@pytest.fixture(autouse=True)
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+pytestmark = pytest.mark.usefixtures("uncollected")
 
 
 def left() -> int:

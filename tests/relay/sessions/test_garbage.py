@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,16 +17,6 @@ from relay.config import Config
 from relay.net.fanout import Group
 from tests.support.mixing import Microphone, MixWorld, packets_of, tone
 from tests.support.world import World
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def there() -> Counter[str]:
